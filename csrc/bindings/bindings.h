@@ -1,0 +1,12 @@
+// What each file of this room adds to the extension module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace sparse_gemm::bindings {
+
+void bind_format(pybind11::module_& m);
+void bind_gemm(pybind11::module_& m);
+void bind_metadata_order(pybind11::module_& m);
+
+}  // namespace sparse_gemm::bindings

@@ -1,0 +1,37 @@
+// The compile-time choices of a CPU kernel, as one row of a table (cpu/configs.h).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/device_props.h"
+
+namespace sparse_gemm {
+
+enum class CpuKernel : uint8_t {
+  kRowDot,  // few tokens: vectors run along K, one dot product for each row and token
+  kPanel,   // many tokens: vectors run along N, a row's kept weights are broadcast
+};
+
+// Bounds of a task, which size the kernels' scratch and which the planner keeps.
+inline constexpr int64_t kMaxTileM = 64;         // rows of A
+inline constexpr int64_t kMaxRowDotTokens = 8;   // beyond, a vector of tokens does more per weight
+inline constexpr int64_t kMaxPanelTokens = 256;  // share one unpacking of the weights
+inline constexpr int64_t kMaxPanelKTile = 128;   // elements of K in one cache block
+
+// How many accumulators a kernel keeps in registers.
+struct RegisterTile {
+  int lanes;    // 32-bit lanes in a vector
+  int rows;     // rows of A
+  int columns;  // tokens (row_dot) or vectors of tokens (panel)
+};
+
+struct CpuConfig {
+  std::string_view name;
+  CpuKernel kernel;
+  Isa isa;
+  RegisterTile tile;
+  std::string_view why;
+};
+
+}  // namespace sparse_gemm

@@ -1,0 +1,23 @@
+// Plan: the decision how to run one Problem. Plain data; the planner makes it, a launcher obeys it,
+// and `sparse_gemm.plan(...)` prints it.
+#pragma once
+
+#include <cstdint>
+
+#include "core/kernel_config.h"
+
+namespace sparse_gemm {
+
+struct Plan {
+  const CpuConfig* config = nullptr;  // a row of cpu/configs.h
+  int64_t tile_m = 0;                 // rows of A in a task
+  int64_t tile_n = 0;                 // tokens whose activations are packed at a time
+  int64_t k_tile = 0;                 // K of one cache block (panel)
+  int64_t num_tasks = 0;              // for each tile_n tokens
+  int num_threads = 1;
+  int64_t workspace_bytes = 0;        // packed activations
+  int64_t a_bytes = 0;                // values and metadata
+  int64_t multiply_adds = 0;          // with the kept weights only
+};
+
+}  // namespace sparse_gemm

@@ -1,0 +1,49 @@
+#include "core/planner.h"
+
+#include <algorithm>
+
+namespace sparse_gemm {
+namespace {
+
+// K of one cache block: 64 x 64 tokens x 4 bytes = 16 KiB, half of a common L1 data cache.
+constexpr int64_t kPanelKTile = 64;
+static_assert(kPanelKTile <= kMaxPanelKTile, "the panel kernel's scratch holds kMaxPanelKTile");
+
+// Below this much work a second thread costs more to wake than it saves (about 10 us of FMAs).
+constexpr int64_t kMultiplyAddsPerThread = 1 << 17;
+
+const CpuConfig& find_config(std::span<const CpuConfig> configs, CpuKernel kernel, Isa isa) {
+  return *std::find_if(configs.begin(), configs.end(), [&](const CpuConfig& config) {
+    return config.kernel == kernel && config.isa == isa;
+  });
+}
+
+}  // namespace
+
+Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const CpuConfig> configs) {
+  constexpr int64_t kLaneBytes = 4;
+  const bool few_tokens = problem.n <= kMaxRowDotTokens;
+  const Pattern pattern = problem.a.pattern;
+  const int64_t kept = k_compressed(pattern, problem.k);
+  const int64_t padded_k = num_groups(pattern, problem.k) * traits_of(pattern).group_size;
+
+  Plan plan;
+  plan.config =
+      &find_config(configs, few_tokens ? CpuKernel::kRowDot : CpuKernel::kPanel, props.isa);
+  const int64_t vector_tokens = plan.config->tile.lanes * plan.config->tile.columns;
+  plan.tile_m = std::min(kMaxTileM, problem.m);
+  plan.tile_n = few_tokens ? problem.n
+                           : std::min(kMaxPanelTokens, round_up(problem.n, vector_tokens));
+  plan.k_tile = few_tokens ? padded_k : kPanelKTile;
+  plan.num_tasks = ceil_div(problem.m, kMaxTileM);
+  plan.workspace_bytes = plan.tile_n * padded_k * kLaneBytes;
+  plan.a_bytes = problem.m * (kept * bytes_of(problem.a.dtype) +
+                              metadata_row_bytes(pattern, problem.k));
+  plan.multiply_adds = problem.m * problem.n * kept;
+  const int64_t useful_threads = ceil_div(plan.multiply_adds, kMultiplyAddsPerThread);
+  plan.num_threads = static_cast<int>(std::clamp<int64_t>(
+      std::min(useful_threads, plan.num_tasks), 1, std::max(props.num_threads, 1)));
+  return plan;
+}
+
+}  // namespace sparse_gemm

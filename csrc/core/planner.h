@@ -1,0 +1,15 @@
+// Planner: Problem + device properties + candidate configs -> Plan. Pure: no device is asked.
+#pragma once
+
+#include <span>
+
+#include "core/device_props.h"
+#include "core/plan.h"
+#include "core/problem.h"
+
+namespace sparse_gemm {
+
+// `configs` must hold a row for each kernel of `props.isa`.
+Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const CpuConfig> configs);
+
+}  // namespace sparse_gemm

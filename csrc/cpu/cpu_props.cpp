@@ -1,0 +1,45 @@
+#include "cpu/cpu_props.h"
+
+#include <atomic>
+
+namespace sparse_gemm::cpu {
+namespace {
+
+Isa most_capable_isa() {
+  for (int i = kNumIsas - 1; i > 0; --i) {
+    if (isa_available(static_cast<Isa>(i))) return static_cast<Isa>(i);
+  }
+  return Isa::kPortable;
+}
+
+std::atomic<Isa>& chosen_isa() {
+  static std::atomic<Isa> isa{most_capable_isa()};
+  return isa;
+}
+
+}  // namespace
+
+bool isa_available(Isa isa) {
+#if SPARSE_GEMM_X86
+  switch (isa) {
+    case Isa::kPortable: return true;
+    case Isa::kAvx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c");
+    case Isa::kAvx512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  }
+#endif
+  return isa == Isa::kPortable;
+}
+
+Isa current_isa() { return chosen_isa().load(std::memory_order_relaxed); }
+
+bool set_isa(Isa isa) {
+  if (!isa_available(isa)) return false;
+  chosen_isa().store(isa, std::memory_order_relaxed);
+  return true;
+}
+
+}  // namespace sparse_gemm::cpu

@@ -1,0 +1,18 @@
+// What this machine's CPU can do.
+#pragma once
+
+
+#include "core/device_props.h"
+
+namespace sparse_gemm::cpu {
+
+// Whether this build has kernels for `isa` and this machine runs them.
+bool isa_available(Isa isa);
+
+// The most capable available one, unless `set_isa` chose another.
+Isa current_isa();
+
+// Chooses an instruction set for all later calls; false if it is not available.
+bool set_isa(Isa isa);
+
+}  // namespace sparse_gemm::cpu

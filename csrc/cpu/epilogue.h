@@ -1,0 +1,176 @@
+// The epilogue: a tile of accumulators -> D, in one pass.
+//
+//   d = silu(gate) * act(alpha * scale_m * scale_n * acc + bias) + beta * c
+//
+// The tile is worked on line by line, a line running along the dimension of D that is contiguous;
+// each term is one short loop over a line in L1, which the compiler vectorises.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/problem.h"
+#include "cpu/activation.h"
+
+namespace sparse_gemm::cpu {
+
+// Accumulators of rows [m_begin, +rows) and tokens [n_begin, +tokens): lanes[row * width + token].
+template <typename Lane>
+struct AccumulatorTile {
+  const Lane* lanes;
+  int64_t width;
+  int64_t m_begin;
+  int64_t rows;
+  int64_t n_begin;
+  int64_t tokens;
+};
+
+// A piece of one row (along N) or one column (along M) of D.
+struct Line {
+  int64_t m;
+  int64_t n;
+  int64_t count;
+  bool along_m;
+};
+
+inline constexpr int64_t kMaxLine = 64;
+
+// The element type of a run-time dtype, handed to `body` as a pointer.
+template <typename Body>
+SPARSE_GEMM_INLINE void with_elements(const void* data, DType dtype, Body body) {
+  switch (dtype) {
+    case DType::kFloat16: return body(static_cast<const float16*>(data));
+    case DType::kBFloat16: return body(static_cast<const bfloat16*>(data));
+    default: return body(static_cast<const float*>(data));
+  }
+}
+
+template <typename Simd>
+struct EpilogueLine {
+  // out[i] = element (begin + i * stride), as float.
+  static void load(const void* data, DType dtype, int64_t begin, int64_t stride, int64_t count,
+                   float* out) {
+    with_elements(data, dtype, [&](auto* elements) {
+      for (int64_t i = 0; i < count; ++i) out[i] = to_float(elements[begin + i * stride]);
+    });
+  }
+  static void load_vector(const VectorOperand& v, int64_t begin, bool along, int64_t count,
+                          float* out) {
+    load(v.data, v.dtype, begin * v.stride, along ? v.stride : 0, count, out);
+  }
+  static void load_matrix(const DenseOperand& x, const Line& line, float* out) {
+    load(x.data, x.dtype, line.m * x.row_stride + line.n * x.col_stride,
+         line.along_m ? x.row_stride : x.col_stride, line.count, out);
+  }
+
+  static void activate(Activation activation, int64_t count, float* value) {
+    switch (activation) {
+      case Activation::kNone: break;
+      case Activation::kRelu:
+        for (int64_t i = 0; i < count; ++i) value[i] = relu(value[i]);
+        break;
+      case Activation::kGelu:
+        for (int64_t i = 0; i < count; ++i) value[i] = gelu(value[i]);
+        break;
+      case Activation::kGeluTanh:
+        for (int64_t i = 0; i < count; ++i) value[i] = gelu_tanh(value[i]);
+        break;
+      case Activation::kSilu:
+        for (int64_t i = 0; i < count; ++i) value[i] = silu(value[i]);
+        break;
+    }
+  }
+
+  static void apply(const Epilogue& e, const Line& line, float* value) {
+    float term[kMaxLine];
+    const int64_t count = line.count;
+    if (e.alpha != 1.0f) {
+      for (int64_t i = 0; i < count; ++i) value[i] *= e.alpha;
+    }
+    if (e.scale_n.data != nullptr) {
+      load_vector(e.scale_n, line.n, !line.along_m, count, term);
+      for (int64_t i = 0; i < count; ++i) value[i] *= term[i];
+    }
+    if (e.scale_m.data != nullptr) {
+      load_vector(e.scale_m, line.m, line.along_m, count, term);
+      for (int64_t i = 0; i < count; ++i) value[i] *= term[i];
+    }
+    if (e.bias.data != nullptr) {
+      load_vector(e.bias, line.m, line.along_m, count, term);
+      for (int64_t i = 0; i < count; ++i) value[i] += term[i];
+    }
+    activate(e.activation, count, value);
+    if (e.gate.data != nullptr) {
+      load_matrix(e.gate, line, term);
+      for (int64_t i = 0; i < count; ++i) value[i] *= silu(term[i]);
+    }
+    if (e.c.data != nullptr) {
+      load_matrix(e.c, line, term);
+      for (int64_t i = 0; i < count; ++i) value[i] += e.beta * term[i];
+    }
+  }
+
+  template <typename Element>
+  static void store_as(const float* value, int64_t count, Element* out, int64_t stride) {
+    if (stride == 1) {
+      for (int64_t i = 0; i < count; ++i) out[i] = from_float<Element>(value[i]);
+    } else {
+      for (int64_t i = 0; i < count; ++i) out[i * stride] = from_float<Element>(value[i]);
+    }
+  }
+  static void store(const float* value, const Line& line, const DenseOperand& d) {
+    const int64_t begin = line.m * d.row_stride + line.n * d.col_stride;
+    const int64_t stride = line.along_m ? d.row_stride : d.col_stride;
+    switch (d.dtype) {
+      case DType::kFloat16:
+        return store_as(value, line.count, static_cast<float16*>(d.data) + begin, stride);
+      case DType::kBFloat16:
+        return store_as(value, line.count, static_cast<bfloat16*>(d.data) + begin, stride);
+      case DType::kInt8:
+        return store_as(value, line.count, static_cast<int8_t*>(d.data) + begin, stride);
+      default: return store_as(value, line.count, static_cast<float*>(d.data) + begin, stride);
+    }
+  }
+};
+
+// Lines of a tile: calls body(line, accumulators of the line, their stride).
+template <typename Lane, typename Body>
+SPARSE_GEMM_INLINE void for_each_line(const AccumulatorTile<Lane>& tile, bool along_m, Body body) {
+  const int64_t lines = along_m ? tile.tokens : tile.rows;
+  const int64_t length = along_m ? tile.rows : tile.tokens;
+  for (int64_t l = 0; l < lines; ++l) {
+    for (int64_t begin = 0; begin < length; begin += kMaxLine) {
+      const int64_t row = along_m ? begin : l;
+      const int64_t token = along_m ? l : begin;
+      const Line line{tile.m_begin + row, tile.n_begin + token,
+                      std::min(kMaxLine, length - begin), along_m};
+      body(line, tile.lanes + row * tile.width + token, along_m ? tile.width : 1);
+    }
+  }
+}
+
+template <typename Simd>
+void store_tile(const Problem& problem, const AccumulatorTile<typename Simd::Lane>& tile) {
+  using Lane = typename Simd::Lane;
+  const DenseOperand& d = problem.d;
+  const bool along_m = d.row_stride == 1;
+  // An int32 D takes the accumulators as they are: exact, so no epilogue term takes part (ops.py).
+  if (d.dtype == DType::kInt32) {
+    for_each_line(tile, along_m, [&](const Line& line, const Lane* lanes, int64_t stride) {
+      int32_t* out = static_cast<int32_t*>(d.data) + line.m * d.row_stride + line.n * d.col_stride;
+      const int64_t out_stride = along_m ? d.row_stride : d.col_stride;
+      for (int64_t i = 0; i < line.count; ++i) {
+        out[i * out_stride] = static_cast<int32_t>(lanes[i * stride]);
+      }
+    });
+    return;
+  }
+  for_each_line(tile, along_m, [&](const Line& line, const Lane* lanes, int64_t stride) {
+    float value[kMaxLine];
+    for (int64_t i = 0; i < line.count; ++i) value[i] = static_cast<float>(lanes[i * stride]);
+    EpilogueLine<Simd>::apply(problem.epilogue, line, value);
+    EpilogueLine<Simd>::store(value, line, d);
+  });
+}
+
+}  // namespace sparse_gemm::cpu

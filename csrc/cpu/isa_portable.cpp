@@ -1,0 +1,8 @@
+#include "cpu/kernel_table.h"
+#include "cpu/simd_portable.h"
+
+namespace sparse_gemm::cpu {
+
+const KernelRow* portable_kernels() { return kKernelRows<Portable>; }
+
+}  // namespace sparse_gemm::cpu

@@ -1,0 +1,44 @@
+// The kernels of one instruction set, as a launcher sees them.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "core/plan.h"
+#include "core/problem.h"
+
+namespace sparse_gemm::cpu {
+
+// A span of tokens (columns of B and D) that is packed, then multiplied.
+struct TokenSpan {
+  int64_t begin;
+  int64_t count;
+};
+
+// Pointers to the instances for one kernel and element type. `packed` is the workspace: lanes
+// (float or int32) laid out as the kernel reads them.
+struct KernelFunctions {
+  // Packs part `task` of `tasks` equal parts of the tokens' activations.
+  void (*pack)(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t task,
+               void* packed);
+  // How many pack tasks there are.
+  int64_t (*num_pack_tasks)(const Problem& problem, const Plan& plan, TokenSpan tokens);
+  // Computes rows [m_begin, m_begin + rows) of D for the tokens, epilogue included.
+  void (*multiply)(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
+                   int64_t rows, const void* packed);
+};
+
+// One row for each kernel and element type that an instruction set has.
+struct KernelRow {
+  CpuKernel kernel;
+  DType dtype;
+  KernelFunctions functions;
+};
+
+inline constexpr int kNumKernelRows = 8;  // 2 kernels x 4 element types
+
+const KernelRow* portable_kernels();
+const KernelRow* avx2_kernels();
+const KernelRow* avx512_kernels();
+
+}  // namespace sparse_gemm::cpu

@@ -1,0 +1,63 @@
+#include "cpu/launch.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "core/parallel.h"
+#include "cpu/kernel.h"
+
+namespace sparse_gemm::cpu {
+namespace {
+
+constexpr std::align_val_t kCacheLine{64};
+
+struct AlignedDelete {
+  void operator()(void* pointer) const { ::operator delete(pointer, kCacheLine); }
+};
+
+const KernelRow* kernels_of(Isa isa) {
+#if SPARSE_GEMM_X86
+  if (isa == Isa::kAvx512) return avx512_kernels();
+  if (isa == Isa::kAvx2) return avx2_kernels();
+#endif
+  (void)isa;
+  return portable_kernels();
+}
+
+const KernelFunctions* find_kernel(const CpuConfig& config, DType dtype) {
+  const KernelRow* rows = kernels_of(config.isa);
+  const KernelRow* row = std::find_if(rows, rows + kNumKernelRows, [&](const KernelRow& candidate) {
+    return candidate.kernel == config.kernel && candidate.dtype == dtype;
+  });
+  return row == rows + kNumKernelRows ? nullptr : &row->functions;
+}
+
+}  // namespace
+
+Status launch(const Problem& problem, const Plan& plan) {
+  const KernelFunctions* kernel = find_kernel(*plan.config, problem.a.dtype);
+  if (kernel == nullptr) {
+    return Status::unsupported("no CPU kernel for " + std::string(name_of(problem.a.dtype)));
+  }
+  const std::unique_ptr<void, AlignedDelete> packed(
+      ::operator new(static_cast<size_t>(plan.workspace_bytes), kCacheLine, std::nothrow));
+  if (packed == nullptr) {
+    return Status::out_of_memory(std::to_string(plan.workspace_bytes) +
+                                 " bytes for packed activations could not be had");
+  }
+  for (int64_t n = 0; n < problem.n; n += plan.tile_n) {
+    const TokenSpan tokens{n, std::min(plan.tile_n, problem.n - n)};
+    parallel_for(kernel->num_pack_tasks(problem, plan, tokens), plan.num_threads,
+                 [&](int64_t task) { kernel->pack(problem, plan, tokens, task, packed.get()); });
+    parallel_for(plan.num_tasks, plan.num_threads, [&](int64_t task) {
+      const int64_t m = task * plan.tile_m;
+      kernel->multiply(problem, plan, tokens, m, std::min(plan.tile_m, problem.m - m),
+                       packed.get());
+    });
+  }
+  return Status::ok();
+}
+
+}  // namespace sparse_gemm::cpu

@@ -1,0 +1,69 @@
+// SIMD traits without instruction-set flags: 128-bit vectors in the compiler's own vector
+// extension, which it turns into SSE2 or NEON.
+//
+// A traits type gives: Lane (float or int32_t), Vector, Index, kIsa, kLanes, and the operations
+// below. `indices` reads the metadata of kLanes kept values (kLanes / 2 groups of 2:4) and `select`
+// picks, from the 2 * kLanes dense elements of those groups, the ones whose weights were kept.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "core/device_props.h"
+#include "core/numeric.h"
+
+namespace sparse_gemm::cpu {
+
+template <typename LaneType>
+struct Portable {
+  using Lane = LaneType;
+  typedef Lane Vector __attribute__((vector_size(16)));
+  struct Index {
+    uint8_t position[4];
+  };
+  static constexpr Isa kIsa = Isa::kPortable;
+  static constexpr int kLanes = 4;
+
+  static Vector zero() { return Vector{}; }
+  static Vector load(const Lane* source) {
+    Vector vector;
+    std::memcpy(&vector, source, sizeof(vector));
+    return vector;
+  }
+  static void store(Lane* target, Vector vector) { std::memcpy(target, &vector, sizeof(vector)); }
+  static Vector broadcast(const Lane* source) {
+    return Vector{*source, *source, *source, *source};
+  }
+  static Vector multiply_add(Vector a, Vector b, Vector sum) { return a * b + sum; }
+  static Lane sum(Vector v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+
+  static Index indices(const uint8_t* metadata) {
+    const uint8_t low = metadata[0] & 0xF;
+    const uint8_t high = metadata[0] >> 4;
+    return {{static_cast<uint8_t>(low & 3), static_cast<uint8_t>(low >> 2),
+             static_cast<uint8_t>(4 + (high & 3)), static_cast<uint8_t>(4 + (high >> 2))}};
+  }
+  static Vector select(const Lane* dense, Index index) {
+    return Vector{dense[index.position[0]], dense[index.position[1]], dense[index.position[2]],
+                  dense[index.position[3]]};
+  }
+
+  template <typename Element>
+  static Vector widen(const Element* source) {
+    if constexpr (sizeof(Lane) == sizeof(Element)) {
+      return load(source);
+    } else {
+      return Vector{to_lane(source[0]), to_lane(source[1]), to_lane(source[2]),
+                    to_lane(source[3])};
+    }
+  }
+
+ private:
+  template <typename Element>
+  static Lane to_lane(Element element) {
+    if constexpr (sizeof(Element) == 1) return element;
+    else return to_float(element);
+  }
+};
+
+}  // namespace sparse_gemm::cpu

@@ -1,0 +1,88 @@
+// compress: from a dense matrix to canonical values and metadata, in one pass.
+#include <cstring>
+
+#include "format/format.h"
+#include "format/group.h"
+#include "format/span.h"
+
+namespace sparse_gemm::format {
+namespace {
+
+// Stores the kept places of one group and returns its nibble, or kTooMany.
+template <typename C, Policy policy>
+SPARSE_GEMM_INLINE unsigned compress_group(const std::byte* group, std::byte* values) {
+  using Storage = typename C::Storage;
+  unsigned nonzero = C::nonzero_mask(group);
+  unsigned unpruned = ~0u;
+  if constexpr (policy == Policy::kPrune) {
+    unpruned = C::largest_mask(group);
+    nonzero &= unpruned;
+  }
+  const unsigned nibble = C::nibble_of(nonzero);
+  for (int slot = 0; slot < C::kKept; ++slot) {
+    const int place = C::stored_place(nibble, slot);
+    const auto value = load<Storage>(group + place * C::kPlaceBytes);
+    // What fills up a group need not be what prune kept: a pruned -0.0 must come out as +0.
+    const auto all_ones_if_kept = static_cast<Storage>(0u - (unpruned >> place & 1));
+    store<Storage>(values + slot * C::kPlaceBytes, value & all_ones_if_kept);
+  }
+  return nibble;
+}
+
+// Compresses whole units, reading and writing contiguous memory. False if a group has too many
+// non-zeros: then what was written is meaningless.
+template <typename C, Policy policy>
+[[gnu::noinline]] bool compress_units(const std::byte* dense, int64_t units, std::byte* values,
+                                      uint8_t* metadata) {
+  unsigned seen = 0;
+  for (int64_t unit = 0; unit < units; ++unit) {
+    const std::byte* group = dense + unit * kUnitBytes<C>;
+    std::byte* kept = values + unit * kUnitKeptBytes<C>;
+    const unsigned low = compress_group<C, policy>(group, kept);
+    const unsigned high = compress_group<C, policy>(group + C::kGroupBytes, kept + C::kKeptBytes);
+    metadata[unit] = static_cast<uint8_t>(low | high << kMetadataBitsPerGroup);
+    seen |= low | high;
+  }
+  return (seen & kTooMany) == 0;
+}
+
+template <typename C, Policy policy>
+std::optional<GroupPosition> compress_matrix(const DenseView& w, std::byte* values,
+                                             uint8_t* metadata, int num_threads) {
+  const int64_t groups_per_row = num_groups(C::kPattern, w.k);
+  const int64_t units_per_row = metadata_row_bytes(C::kPattern, w.k);
+  FirstPosition first(groups_per_row);
+  for_each_span<C>(w, num_threads, [&](const Span& span) {
+    const int64_t first_group = span.unit * kGroupsPerMetadataByte;
+    if (first.is_before(span.row, first_group)) return;
+    std::byte* span_values = values + (span.row * groups_per_row + first_group) * C::kKeptBytes;
+    uint8_t* span_metadata = metadata + span.row * units_per_row + span.unit;
+    bool is_sparse;
+    if (span.is_whole()) {
+      is_sparse = compress_units<C, policy>(span.dense, span.units, span_values, span_metadata);
+    } else {
+      std::byte kept[kUnitKeptBytes<C>];  // the second group's place is the next row's
+      is_sparse = compress_units<C, policy>(span.dense, 1, kept, span_metadata);
+      std::memcpy(span_values, kept, C::kKeptBytes);
+    }
+    if (!is_sparse) {
+      first.report(span.row, first_group + C::first_violation(span.dense, span.groups));
+    }
+  });
+  return first.get();
+}
+
+}  // namespace
+
+std::optional<GroupPosition> compress(const DenseView& w, Pattern pattern, Policy policy,
+                                      void* values, uint8_t* metadata, int num_threads) {
+  std::optional<GroupPosition> violation;
+  AllCodecs::visit(pattern, w.dtype, [&]<typename C>() {
+    const auto compress_it = policy == Policy::kPrune ? compress_matrix<C, Policy::kPrune>
+                                                      : compress_matrix<C, Policy::kRaise>;
+    violation = compress_it(w, static_cast<std::byte*>(values), metadata, num_threads);
+  });
+  return violation;
+}
+
+}  // namespace sparse_gemm::format

@@ -1,0 +1,223 @@
+// Codec: what one group of a pattern stores for one element type. The rest of this room (how a
+// matrix is walked, padded and shared among threads) is in span.h.
+//
+// All of it works on bits: places are unsigned integers, so a value is never changed by moving it,
+// not even a signalling nan.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "core/dtype.h"
+#include "core/macros.h"
+#include "core/pattern.h"
+
+namespace sparse_gemm::format {
+
+// Users' matrices need not be aligned to their element type.
+template <typename T>
+SPARSE_GEMM_INLINE T load(const std::byte* source) {
+  T value;
+  std::memcpy(&value, source, sizeof(T));
+  return value;
+}
+template <typename T>
+SPARSE_GEMM_INLINE void store(std::byte* target, T value) {
+  std::memcpy(target, &value, sizeof(T));
+}
+
+// -------------------------------------------------------------------------------------- places
+//
+// A place type says how a place is stored, whether it counts as non-zero, and its magnitude: an
+// integer that orders places as their absolute values do. Nans are equal and above everything.
+
+// Signed-magnitude formats. Below the sign, IEEE 754 bits are ordered as the numbers are;
+// `kSmallestNan` is the first pattern above infinity (e4m3fn: above the largest number).
+template <DType dtype, typename Bits, Bits kSmallestNan>
+struct FloatPlace {
+  using Storage = Bits;
+  static constexpr DType kDType = dtype;
+  static constexpr Bits kMagnitudeMask = static_cast<Bits>(-1) >> 1;
+  static constexpr bool is_nonzero(Bits bits) { return (bits & kMagnitudeMask) != 0; }
+  static constexpr uint32_t magnitude(Bits bits) {
+    return std::min<uint32_t>(bits & kMagnitudeMask, kSmallestNan);
+  }
+};
+
+struct Int8Place {
+  using Storage = uint8_t;
+  static constexpr DType kDType = DType::kInt8;
+  static constexpr bool is_nonzero(uint8_t bits) { return bits != 0; }
+  static constexpr uint32_t magnitude(uint8_t bits) {
+    const int value = static_cast<int8_t>(bits);
+    return static_cast<uint32_t>(value < 0 ? -value : value);
+  }
+};
+
+// Two 4-bit integers. The sum of their squares orders pairs by their Euclidean norm.
+template <DType dtype, bool kIsSigned>
+struct PairPlace {
+  using Storage = uint8_t;
+  static constexpr DType kDType = dtype;
+  static constexpr bool is_nonzero(uint8_t bits) { return bits != 0; }
+  static constexpr uint32_t magnitude(uint8_t bits) {
+    const int low = widen(bits & 0xF);
+    const int high = widen(bits >> 4);
+    return static_cast<uint32_t>(low * low + high * high);
+  }
+
+ private:
+  static constexpr int widen(int nibble) { return kIsSigned ? (nibble ^ 8) - 8 : nibble; }
+};
+
+using Float32Place = FloatPlace<DType::kFloat32, uint32_t, 0x7F800001u>;
+using Float16Place = FloatPlace<DType::kFloat16, uint16_t, uint16_t{0x7C01}>;
+using BFloat16Place = FloatPlace<DType::kBFloat16, uint16_t, uint16_t{0x7F81}>;
+using Float8E4M3Place = FloatPlace<DType::kFloat8E4M3, uint8_t, uint8_t{0x7F}>;
+using Float8E5M2Place = FloatPlace<DType::kFloat8E5M2, uint8_t, uint8_t{0x7D}>;
+using Int4PairPlace = PairPlace<DType::kInt4x2, true>;
+using UInt4PairPlace = PairPlace<DType::kUInt4x2, false>;
+
+// -------------------------------------------------------------------------------------- nibbles
+
+// Set beside a nibble for a mask with more non-zeros than are kept. No such nibble is stored.
+inline constexpr uint8_t kTooMany = 0x10;
+// What a group without non-zeros gets, and the spare half of a row's last byte.
+inline constexpr uint8_t kZeroGroupNibble = 0xE;
+
+// The nibble for each mask of non-zero places (bit i: place i). Where fewer are non-zero than are
+// kept, the choice is that of PyTorch's sparse_semi_structured_from_dense_cutlass.
+inline constexpr uint8_t kNibbleOfFourPlaces[16] = {
+    kZeroGroupNibble,
+    0x8,
+    0x9,
+    0x4,  // 0000 1000 0100 1100 (place 0 first)
+    0xE,
+    0x8,
+    0x9,
+    kTooMany,  // 0010 1010 0110 1110
+    0xE,
+    0xC,
+    0xD,
+    kTooMany,  // 0001 1001 0101 1101
+    0xE,
+    kTooMany,
+    kTooMany,
+    kTooMany,  // 0011 1011 0111 1111
+};
+// In 1:2 a place is as wide as two of four: place 0 is (0, 1) and place 1 is (2, 3).
+inline constexpr uint8_t kNibbleOfTwoPlaces[4] = {kZeroGroupNibble, 0x4, 0xE, kTooMany};
+
+// The mask of the places to keep, from the outcome of comparing each place with each later one.
+// Bit `match` is set if the later one is larger; matches count up in the order (0,1), (0,2), ...
+// A place is kept if fewer than kKept others are stronger. (Some outcomes cannot occur.)
+template <int kPlaces, int kKept>
+inline constexpr auto kLargestMask = [] {
+  std::array<uint8_t, 1 << (kPlaces * (kPlaces - 1) / 2)> masks{};
+  for (unsigned later_wins = 0; later_wins < masks.size(); ++later_wins) {
+    int num_stronger[kPlaces] = {};
+    int match = 0;
+    for (int i = 0; i < kPlaces; ++i) {
+      for (int j = i + 1; j < kPlaces; ++j) ++num_stronger[later_wins >> match++ & 1 ? i : j];
+    }
+    for (int i = 0; i < kPlaces; ++i) {
+      if (num_stronger[i] < kKept) masks[later_wins] |= static_cast<uint8_t>(1u << i);
+    }
+  }
+  return masks;
+}();
+
+// --------------------------------------------------------------------------------------- codecs
+
+template <Pattern pattern, typename PlaceType>
+struct Codec {
+  using Place = PlaceType;
+  using Storage = typename Place::Storage;
+  static constexpr Pattern kPattern = pattern;
+  static constexpr DType kDType = Place::kDType;
+  static constexpr int kPlaces = traits_of(pattern).places;
+  static constexpr int kKept = traits_of(pattern).kept_places;
+  static constexpr int64_t kPlaceBytes = sizeof(Storage);
+  static constexpr int64_t kGroupBytes = kPlaces * kPlaceBytes;
+  static constexpr int64_t kKeptBytes = kKept * kPlaceBytes;
+  static_assert((kPlaces == 4 && kKept == 2) || (kPlaces == 2 && kKept == 1));
+
+  // Which place a nibble's `slot`-th stored value belongs to.
+  static constexpr int stored_place(unsigned nibble, int slot) {
+    if constexpr (kKept == 1) return static_cast<int>(nibble & 3) >> 1;
+    return static_cast<int>(nibble >> (2 * slot)) & 3;
+  }
+
+  static constexpr unsigned nibble_of(unsigned nonzero_mask) {
+    if constexpr (kPlaces == 2) return kNibbleOfTwoPlaces[nonzero_mask];
+    return kNibbleOfFourPlaces[nonzero_mask];
+  }
+
+  static unsigned nonzero_mask(const std::byte* group) {
+    unsigned mask = 0;
+    for (int i = 0; i < kPlaces; ++i) {
+      const bool is_nonzero = Place::is_nonzero(load<Storage>(group + i * kPlaceBytes));
+      mask |= static_cast<unsigned>(is_nonzero) << i;
+    }
+    return mask;
+  }
+
+  // The first of `num_groups` groups with more non-zeros than are kept; num_groups if none has.
+  [[gnu::noinline]] static int64_t first_violation(const std::byte* groups, int64_t num_groups) {
+    int64_t group = 0;
+    while (group < num_groups &&
+           nibble_of(nonzero_mask(groups + group * kGroupBytes)) != kTooMany) {
+      ++group;
+    }
+    return group;
+  }
+
+  // The places that prune keeps: those with the largest magnitudes, of equals the earlier ones.
+  // Comparisons are gathered as bits, since a branch on any of them would be taken at random.
+  static unsigned largest_mask(const std::byte* group) {
+    uint32_t magnitude[kPlaces];
+    for (int i = 0; i < kPlaces; ++i) {
+      magnitude[i] = Place::magnitude(load<Storage>(group + i * kPlaceBytes));
+    }
+    unsigned later_wins = 0;
+    int match = 0;
+    for (int i = 0; i < kPlaces; ++i) {
+      for (int j = i + 1; j < kPlaces; ++j) {
+        later_wins |= static_cast<unsigned>(magnitude[j] > magnitude[i]) << match++;
+      }
+    }
+    return kLargestMask<kPlaces, kKept>[later_wins];
+  }
+};
+
+// Every pair of a pattern and a type that can be compressed. This list is the dispatch table.
+template <typename... Codecs>
+struct CodecList {
+  static constexpr bool contains(Pattern pattern, DType dtype) {
+    return ((Codecs::kPattern == pattern && Codecs::kDType == dtype) || ...);
+  }
+
+  // Calls visitor.operator()<Codec>() for the codec of (pattern, dtype).
+  template <typename Visitor>
+  static void visit(Pattern pattern, DType dtype, Visitor&& visitor) {
+    const auto visit_if_it = [&]<typename C>(std::type_identity<C>) {
+      const bool is_it = C::kPattern == pattern && C::kDType == dtype;
+      if (is_it) visitor.template operator()<C>();
+      return is_it;
+    };
+    (visit_if_it(std::type_identity<Codecs>{}) || ...);
+  }
+};
+
+using AllCodecs =
+    CodecList<Codec<Pattern::k2of4, Float32Place>, Codec<Pattern::k2of4, Float16Place>,
+              Codec<Pattern::k2of4, BFloat16Place>, Codec<Pattern::k2of4, Int8Place>,
+              Codec<Pattern::k2of4, Float8E4M3Place>, Codec<Pattern::k2of4, Float8E5M2Place>,
+              Codec<Pattern::k1of2, Float32Place>, Codec<Pattern::k4of8, Int4PairPlace>,
+              Codec<Pattern::k4of8, UInt4PairPlace>>;
+
+}  // namespace sparse_gemm::format

@@ -1,0 +1,17 @@
+// The spine: validate -> dispatch -> plan -> launch.
+#pragma once
+
+#include "core/device_props.h"
+#include "core/plan.h"
+#include "core/problem.h"
+#include "core/status.h"
+
+namespace sparse_gemm {
+
+// Decides how `problem` would run; `*plan` is written only if the Status is ok.
+Status plan_gemm(const Problem& problem, const CpuProps& props, Plan* plan);
+
+// Computes problem.d. Nothing is written to it unless the Status is ok.
+Status run_gemm(const Problem& problem, const CpuProps& props);
+
+}  // namespace sparse_gemm

@@ -1,0 +1,80 @@
+"""sparse_gemm: 2:4 structured-sparse matrices, compressed, and dense matrices times them.
+
+    w = sparse_gemm.prune(dense)            # two of every four elements along K stay
+    a = sparse_gemm.compress(w)             # values plus 2-bit metadata: 9/16 of 16-bit dense
+    y = sparse_gemm.linear(x, a, bias, activation="gelu")
+
+NumPy arrays and torch tensors go in, the same kind comes out. For torch models:
+
+    layer = sparse_gemm.SparseLinear.from_linear(linear, prune=True)
+    report = sparse_gemm.sparsify(model, prune=True)
+
+Importing sparse_gemm does not import torch; the torch layer is loaded when first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sparse_gemm import _C, reference
+from sparse_gemm.compression import check, compress, prune
+from sparse_gemm.errors import SparsityError, UnsupportedError
+from sparse_gemm.ops import linear, matmul
+from sparse_gemm.planning import Plan, plan
+from sparse_gemm.tensor import Sparse24Tensor
+
+if TYPE_CHECKING:
+    from sparse_gemm.nn import SparseLinear, compressed_state_dict
+    from sparse_gemm.swap import SparsifyReport, sparsify
+
+__version__: str = _C.__version__
+
+__all__ = [
+    "Plan",
+    "Sparse24Tensor",
+    "SparseLinear",
+    "SparsifyReport",
+    "SparsityError",
+    "UnsupportedError",
+    "__version__",
+    "check",
+    "compress",
+    "compressed_state_dict",
+    "linear",
+    "matmul",
+    "plan",
+    "prune",
+    "reference",
+    "sparsify",
+]
+
+# Names whose modules need torch.
+_TORCH_NAMES = {
+    "SparseLinear": "sparse_gemm.nn",
+    "compressed_state_dict": "sparse_gemm.nn",
+    "SparsifyReport": "sparse_gemm.swap",
+    "sparsify": "sparse_gemm.swap",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the torch layer when one of its names is first used."""
+    module = _TORCH_NAMES.get(name)
+    if module is None:
+        raise AttributeError(f"module 'sparse_gemm' has no attribute {name!r}")
+    try:
+        value = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(
+            f"sparse_gemm.{name} needs torch, which is not installed: pip install sparse_gemm[torch]"
+        ) from error
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

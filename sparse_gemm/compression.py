@@ -1,0 +1,161 @@
+"""prune, check and compress: a dense matrix becomes 2:4, is checked, is stored compressed.
+
+The rules (which elements are kept, what is stored for groups with fewer non-zeros, what counts as
+zero) are in docs/format.md; `sparse_gemm.reference` is the same in plain NumPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparse_gemm import _C
+from sparse_gemm.arrays import Array, ArrayKind, available_threads, dtype_of, kind_of
+from sparse_gemm.errors import SparsityError, UnsupportedError
+from sparse_gemm.tensor import (
+    PACKED_DTYPES,
+    PATTERNS,
+    Sparse24Tensor,
+    pack_nibbles,
+    pattern_of,
+    unpack_nibbles,
+)
+
+_POLICIES = {"raise": _C.Policy.raise_, "prune": _C.Policy.prune}
+
+
+@dataclass
+class _DenseMatrix:
+    """A dense matrix argument, ready for the C++ side; `held` keeps its memory alive."""
+
+    kind: ArrayKind
+    held: Array
+    dtype: _C.DType
+    rows: int
+    k: int
+
+    @property
+    def view(self) -> tuple[int, _C.DType, int, int, int, int]:
+        """What the functions of `_C` take first."""
+        strides = self.kind.strides(self.held)
+        return (self.kind.address(self.held), self.dtype, self.rows, self.k, *strides)  # type: ignore[return-value]
+
+    @property
+    def packed(self) -> bool:
+        """Whether `held` is two elements a byte."""
+        return self.dtype in PACKED_DTYPES
+
+    def empty(self, columns: int) -> Array:
+        """A new array [rows, columns] of the storage dtype, beside `held`."""
+        return self.kind.empty(self.held, (self.rows, columns), self.held.dtype)
+
+
+def _dense_matrix(w: Array, pattern: _C.Pattern) -> _DenseMatrix:
+    kind = kind_of(w, "w")
+    if w.ndim != 2:
+        raise ValueError(f"w has shape {tuple(w.shape)}; expected a matrix [M, K]")
+    dtype = dtype_of(kind, w, "w")
+    if not _C.supports(pattern, dtype):
+        name = next(name for name, code in PATTERNS.items() if code == pattern)
+        accepted = [d.name for d in kind.native_dtypes if _C.supports(pattern, d)] or ["none"]
+        raise TypeError(
+            f"w has dtype {w.dtype}; expected one of {', '.join(accepted)} for pattern {name} and "
+            f"{kind.name} arrays"
+        )
+    if kind.device(w) != "cpu":
+        raise UnsupportedError(
+            f"w is on {kind.device(w)}, and this build has the cpu backend alone: move it to the cpu"
+        )
+    rows, k = (int(extent) for extent in w.shape)
+    held = pack_nibbles(kind.to_numpy(w)) if dtype in PACKED_DTYPES else w
+    return _DenseMatrix(kind, held, dtype, rows, k)
+
+
+def _violation(matrix: _DenseMatrix, w: Array, pattern: str, position: tuple[int, int]) -> Exception:
+    row, group = position
+    group_size = int(pattern.split(":")[1])
+    values = matrix.kind.to_numpy(w[row, group * group_size : (group + 1) * group_size])
+    return SparsityError.for_group(
+        pattern=pattern, row=row, group=group, values=[float(value) for value in values]
+    )
+
+
+def prune(w: Array, *, pattern: str = "2:4") -> Array:
+    """A copy of `w` [M, K] with all but the largest magnitudes of each group set to zero.
+
+    Args:
+        w: NumPy array or torch tensor [M, K], any strides; float32, float16, bfloat16, int8,
+            float8_e4m3fn or float8_e5m2 (for "4:8": NumPy arrays of ml_dtypes.int4 or uint4).
+        pattern: "2:4", "1:2" or "4:8" (pairs of elements are kept or pruned together, by the sum
+            of their squares).
+
+    Returns:
+        A contiguous array of the same kind, dtype and shape. Ties keep the lower index; nan counts
+        as the largest; kept elements keep their bits.
+
+    Raises:
+        TypeError, ValueError: `w` is no matrix of a type that the pattern takes.
+    """
+    code = pattern_of(pattern)
+    matrix = _dense_matrix(w, code)
+    out = matrix.empty((matrix.k + 1) // 2 if matrix.packed else matrix.k)
+    _C.prune(*matrix.view, code, matrix.kind.address(out), available_threads())
+    return unpack_nibbles(out, matrix.k, w.dtype) if matrix.packed else out
+
+
+def check(w: Array, *, pattern: str = "2:4") -> None:
+    """Checks that `w` [M, K] (see `prune`) holds no more non-zeros in a group than are kept.
+
+    Raises:
+        SparsityError: names the first violating row, its group and the group's values.
+        TypeError, ValueError: `w` is no matrix of a type that the pattern takes.
+    """
+    code = pattern_of(pattern)
+    matrix = _dense_matrix(w, code)
+    position = _C.check(*matrix.view, code, available_threads())
+    if position is not None:
+        raise _violation(matrix, w, pattern, position)
+
+
+def compress(w: Array, *, pattern: str = "2:4", policy: str = "raise") -> Sparse24Tensor:
+    """Compresses `w` [M, K] (see `prune`): values plus metadata, in one pass.
+
+    Args:
+        w: the dense matrix, zeros where pruned. K need not be a multiple of the group size: it is
+            padded with zeros in storage, and the true K is kept.
+        pattern: "2:4", "1:2" or "4:8".
+        policy: what to do with a group that holds too many non-zeros: "raise" an error, or "prune"
+            it by magnitude, as `prune` does.
+
+    Returns:
+        A Sparse24Tensor on the device of `w`, sharing no memory with it.
+
+    Raises:
+        SparsityError: with policy "raise", names the first violating row, group and its values.
+        TypeError, ValueError: an argument is not what it must be.
+    """
+    code = pattern_of(pattern)
+    if policy not in _POLICIES:
+        raise ValueError(f"policy is {policy!r}; expected one of {', '.join(_POLICIES)}")
+    matrix = _dense_matrix(w, code)
+    kind = matrix.kind
+    values = matrix.empty(_C.k_compressed(code, matrix.k))
+    metadata_shape = (matrix.rows, _C.metadata_row_bytes(code, matrix.k))
+    metadata = kind.empty(matrix.held, metadata_shape, kind.uint8)
+    position = _C.compress(
+        *matrix.view,
+        code,
+        _POLICIES[policy],
+        kind.address(values),
+        kind.address(metadata),
+        available_threads(),
+    )
+    if position is not None:
+        raise _violation(matrix, w, pattern, position)
+    return Sparse24Tensor(
+        values,
+        metadata,
+        (matrix.rows, matrix.k),
+        pattern=pattern,
+        dtype=matrix.dtype.name if matrix.packed else None,
+        validate=False,
+    )

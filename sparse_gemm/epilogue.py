@@ -1,0 +1,174 @@
+"""The terms of a call besides the product, checked and handed to the C++ side.
+
+Works in M and N: `bias` and `scale_m` run along M, `scale_n` along N, `residual` and `gate` are
+[M, N]. How a caller's arrays map to these, and what they are called in messages, is in `Words`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sparse_gemm import _C
+from sparse_gemm.arrays import Array, ArrayKind, dtype_of, require_same_kind
+
+ACTIVATIONS: dict[str | None, _C.Activation] = {
+    None: _C.Activation.none,
+    "relu": _C.Activation.relu,
+    "gelu": _C.Activation.gelu,
+    "gelu_tanh": _C.Activation.gelu_tanh,
+    "silu": _C.Activation.silu,
+}
+_FLOATS = (_C.DType.float32, _C.DType.float16, _C.DType.bfloat16)
+
+
+class Terms(NamedTuple):
+    """What a caller gave besides the two operands."""
+
+    bias: Array | None
+    activation: str | None
+    scale_m: Array | None
+    scale_n: Array | None
+    residual: Array | None
+    gate: Array | None
+    alpha: float
+    beta: float
+
+    def is_empty(self) -> bool:
+        """Whether D is the plain product."""
+        return (
+            self.bias is None
+            and self.activation is None
+            and self.scale_m is None
+            and self.scale_n is None
+            and self.residual is None
+            and self.gate is None
+            and self.alpha == 1.0
+            and self.beta == 0.0
+        )
+
+    def arrays(self, names: Names) -> dict[str, Array]:
+        """The arrays that are given, by the names that messages use."""
+        arrays = {
+            "bias": self.bias,
+            names.scale_m: self.scale_m,
+            names.scale_n: self.scale_n,
+            "residual": self.residual,
+            "gate": self.gate,
+        }
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def at(self, index: tuple[int, ...]) -> Terms:
+        """The terms of one matrix of a batch."""
+        return self._replace(
+            residual=None if self.residual is None else self.residual[index],
+            gate=None if self.gate is None else self.gate[index],
+        )
+
+
+class Names(NamedTuple):
+    """What a caller calls the scales."""
+
+    scale_m: str
+    scale_n: str
+
+
+LINEAR_NAMES = Names("w_scale", "x_scale")
+MATMUL_NAMES = Names("a_scale", "b_scale")
+
+
+class Layout(NamedTuple):
+    """How the caller's arrays map to M and N."""
+
+    m: int
+    d_shape: tuple[int, ...]  # of D, residual and gate as the caller holds them
+    n_shape: tuple[int, ...]  # of scale_n
+    m_is_last: bool  # whether M runs along the last dimension of D (linear) or along N (matmul)
+    names: Names
+
+
+def build_epilogue(
+    kind: ArrayKind, device: str, terms: Terms, layout: Layout
+) -> tuple[_C.Epilogue, list[Array]]:
+    """The epilogue for the C++ side, and the arrays that must outlive the call.
+
+    Raises:
+        TypeError, ValueError: a term does not fit; the message names it.
+    """
+    require_same_kind(kind, device, **terms.arrays(layout.names))
+    if (terms.residual is None) != (terms.beta == 0.0):
+        raise ValueError(
+            f"beta is {terms.beta} and residual is {'not ' if terms.residual is None else ''}given; "
+            "expected both or neither: the residual is multiplied by beta (pass beta=1.0 to add it)"
+        )
+    epilogue = _C.Epilogue()
+    held: list[Array] = []
+    epilogue.alpha = terms.alpha
+    epilogue.beta = terms.beta
+    epilogue.activation = _activation(terms.activation)
+    if terms.bias is not None:
+        if tuple(terms.bias.shape) != (layout.m,):
+            raise ValueError(f"bias has shape {tuple(terms.bias.shape)}; expected ({layout.m},)")
+        epilogue.bias = _vector(kind, terms.bias, "bias", _FLOATS)
+    if terms.scale_m is not None:
+        epilogue.scale_m = _scale(kind, terms.scale_m, layout.names.scale_m, (layout.m,), held)
+    if terms.scale_n is not None:
+        epilogue.scale_n = _scale(kind, terms.scale_n, layout.names.scale_n, layout.n_shape, held)
+    if terms.residual is not None:
+        epilogue.c = _matrix(kind, terms.residual, "residual", layout, held)
+    if terms.gate is not None:
+        epilogue.gate = _matrix(kind, terms.gate, "gate", layout, held)
+    return epilogue, held
+
+
+def _activation(name: str | None) -> _C.Activation:
+    found = ACTIVATIONS.get(name) if name is None or isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"activation is {name!r}; expected one of {', '.join(map(repr, ACTIVATIONS))}")
+    return found
+
+
+def _check_dtype(kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DType]) -> _C.DType:
+    dtype = dtype_of(kind, x, name)
+    if dtype not in accepted:
+        names = ", ".join(d.name for d in accepted)
+        raise TypeError(f"{name} has dtype {x.dtype}; expected {names}")
+    return dtype
+
+
+def _vector(
+    kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DType]
+) -> _C.VectorOperand:
+    dtype = _check_dtype(kind, x, name, accepted)
+    return _C.VectorOperand(kind.address(x), dtype, kind.strides(x)[0])
+
+
+def _scale(
+    kind: ArrayKind, x: Array, name: str, shape: tuple[int, ...], held: list[Array]
+) -> _C.VectorOperand:
+    """One factor for each index along `shape`, or a single one for all."""
+    found = tuple(x.shape)
+    if math.prod(found) == 1:
+        dtype = _check_dtype(kind, x, name, (_C.DType.float32,))
+        return _C.VectorOperand(kind.address(x), dtype, 0)
+    if found not in (shape, (*shape, 1)):
+        raise ValueError(f"{name} has shape {found}; expected {shape}, {(*shape, 1)} or one element")
+    flat = x.reshape(-1)
+    held.append(flat)
+    return _vector(kind, flat, name, (_C.DType.float32,))
+
+
+def _matrix(
+    kind: ArrayKind, x: Array, name: str, layout: Layout, held: list[Array]
+) -> _C.DenseOperand:
+    if tuple(x.shape) != layout.d_shape:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {layout.d_shape}")
+    dtype = _check_dtype(kind, x, name, _FLOATS)
+    flat = x if x.ndim == 2 else x.reshape(-1, layout.d_shape[-1])
+    held.append(flat)
+    row_stride, col_stride = kind.strides(flat)
+    if layout.m_is_last:
+        row_stride, col_stride = col_stride, row_stride
+    return _C.DenseOperand(kind.address(flat), dtype, row_stride, col_stride)
+

@@ -1,0 +1,344 @@
+"""SparseLinear: torch.nn.Linear at inference, with its weight held compressed and nowhere dense.
+
+Shapes are torch.nn.Linear's: input [..., in_features], weight [out_features, in_features], output
+[..., out_features]. The weight lives in two buffers, `values` and `metadata`, laid out as in
+docs/format.md. There is no autograd: a call that would need a gradient is an error.
+
+A state dict speaks torch.nn.Linear's keys (`weight`, made dense for the occasion, and `bias`);
+`compressed_state_dict` speaks `values`, `metadata` and `bias` and makes nothing dense.
+`load_state_dict` takes either. Compressed checkpoints are best kept as safetensors:
+
+    safetensors.torch.save_file(sparse_gemm.compressed_state_dict(model), path)
+    model.load_state_dict(safetensors.torch.load_file(path))
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from sparse_gemm import _state_dict, ops, torch_ops
+from sparse_gemm._layer_format import check_bias, check_dtype, describe_violation, stored_shapes
+from sparse_gemm._state_dict import compressed_state_dict
+from sparse_gemm.errors import SparsityError
+from sparse_gemm.tensor import Sparse24Tensor
+
+__all__ = ["SparseLinear", "compressed_state_dict"]
+
+# The nibble of an all-zero group (docs/format.md), in both halves of a byte of metadata.
+_ALL_ZERO_GROUPS = 0xEE
+
+_WEIGHT_IS_READ_ONLY = (
+    "SparseLinear.weight is made from the compressed weight on demand and cannot be assigned: "
+    "use load_state_dict, or make a new layer with SparseLinear.from_linear"
+)
+
+
+class SparseLinear(torch.nn.Module):
+    """y = act(x @ weight.T + bias): a drop-in for torch.nn.Linear at inference.
+
+    Args:
+        in_features, out_features: the logical extents of the weight [out_features, in_features];
+            in_features need not be a whole number of groups.
+        bias: whether there is a bias [out_features].
+        device, dtype: as for torch.nn.Linear; dtype is float32, float16 or bfloat16.
+        activation: None, "relu", "gelu", "gelu_tanh" or "silu", applied in the same pass.
+        pattern: "2:4", or "1:2" (float32 alone).
+        backend: "auto" (the input's device decides), "cpu" or "cuda".
+
+    A new layer's weight is all zero: fill it with load_state_dict, or make the layer with
+    `from_linear` or `from_compressed`.
+
+    Raises:
+        TypeError: dtype or pattern is not one of those above, or they do not go together.
+
+    Attributes:
+        values, metadata: the compressed weight (buffers). Only `values` changes with the dtype.
+        bias: Parameter with requires_grad=False, or None.
+    """
+
+    in_features: int
+    out_features: int
+    activation: str | None
+    pattern: str
+    backend: str
+    values: Tensor
+    metadata: Tensor
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        activation: str | None = None,
+        pattern: str = "2:4",
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        dtype = dtype or torch.get_default_dtype()
+        check_dtype(dtype, pattern)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.activation = activation
+        self.pattern = pattern
+        self.backend = backend
+        self._view: Sparse24Tensor | None = None
+        values_shape, metadata_shape = stored_shapes(out_features, in_features, pattern)
+        values = torch.zeros(values_shape, device=device, dtype=dtype)
+        metadata = torch.full(metadata_shape, _ALL_ZERO_GROUPS, device=device, dtype=torch.uint8)
+        # Not persistent: the hooks below decide which keys a state dict gets.
+        self.register_buffer("values", values, persistent=False)
+        self.register_buffer("metadata", metadata, persistent=False)
+        if bias:
+            zeros = torch.zeros(out_features, device=device, dtype=dtype)
+            self.bias = Parameter(zeros, requires_grad=False)
+        else:
+            self.register_parameter("bias", None)
+
+    @classmethod
+    def from_linear(
+        cls,
+        linear: torch.nn.Linear,
+        prune: bool = False,
+        *,
+        activation: str | None = None,
+        pattern: str = "2:4",
+        backend: str = "auto",
+    ) -> SparseLinear:
+        """The same layer with its weight compressed; `linear` itself is left as it is.
+
+        Args:
+            linear: weight [out_features, in_features] of float32, float16 or bfloat16.
+            prune: False: the weight must already fit the pattern. True: keep each group's largest
+                magnitudes.
+            activation, pattern, backend: as for the class.
+
+        Raises:
+            SparsityError: the weight does not fit the pattern and prune is False; the error names
+                the first violating row and group.
+            TypeError: `linear` is not a torch.nn.Linear, or its dtype has no kernel.
+        """
+        if not isinstance(linear, torch.nn.Linear):
+            raise TypeError(
+                f"linear is a {type(linear).__name__}; expected a torch.nn.Linear "
+                "(for a matrix that is compressed already, use SparseLinear.from_compressed)"
+            )
+        weight = linear.weight.detach()
+        check_dtype(weight.dtype, pattern)
+        try:
+            a = ops.compress(weight, pattern=pattern, policy="prune" if prune else "raise")
+        except SparsityError as error:
+            message = (
+                f"linear.weight {describe_violation(error, pattern)}: "
+                "pass prune=True to keep the largest magnitudes"
+            )
+            raise SparsityError(
+                message, row=error.row, group=error.group, values=error.values
+            ) from None
+        bias = None if linear.bias is None else linear.bias.detach().clone()
+        layer = cls.from_compressed(a, bias, activation=activation, backend=backend)
+        return layer.train(linear.training)
+
+    @classmethod
+    def from_compressed(
+        cls,
+        a: Sparse24Tensor,
+        bias: Tensor | None = None,
+        *,
+        activation: str | None = None,
+        backend: str = "auto",
+    ) -> SparseLinear:
+        """A layer around `a` [out_features, in_features], sharing its memory.
+
+        Args:
+            a: holds torch tensors, of float32, float16 or bfloat16, and no scale.
+            bias: [out_features] of a floating-point type, on a's device, or None.
+
+        Raises:
+            TypeError: `a` or `bias` is not of the kind above.
+            ValueError: `bias` has another shape or device, or `a` has a scale.
+        """
+        if not isinstance(a, Sparse24Tensor) or not isinstance(a.values, Tensor):
+            raise TypeError(
+                f"a is a {type(a).__name__}; expected a Sparse24Tensor of torch tensors "
+                "(sparse_gemm.compress of a torch.Tensor makes one)"
+            )
+        if a.scale is not None:
+            raise ValueError(
+                "a has a scale, which SparseLinear does not hold: use sparse_gemm.linear"
+            )
+        out_features, in_features = a.shape
+        check_bias(bias, out_features, a.values.device)
+        # On the meta device nothing is allocated: the buffers are replaced at once.
+        layer = cls(
+            *(in_features, out_features, False, "meta", a.values.dtype),
+            activation=activation,
+            pattern=a.pattern,
+            backend=backend,
+        )
+        layer._buffers.update(values=a.values, metadata=a.metadata)
+        if bias is not None:
+            layer.bias = Parameter(bias.detach(), requires_grad=False)
+        return layer
+
+    @property
+    def compressed(self) -> Sparse24Tensor:
+        """The weight as a Sparse24Tensor over this layer's own buffers (no copy)."""
+        values, metadata = self._buffers["values"], self._buffers["metadata"]
+        view = self._view
+        if view is None or view.values is not values or view.metadata is not metadata:
+            # Buffers may have been replaced by anyone (to_empty, assignment): look before use.
+            view = Sparse24Tensor(
+                values,
+                metadata,
+                (self.out_features, self.in_features),
+                pattern=self.pattern,
+                validate=not torch_ops.needs_dispatcher(values, metadata),
+            )
+            self.__dict__["_view"] = view  # not a parameter, buffer or module: no __setattr__
+        return view
+
+    @property
+    def weight(self) -> Tensor:
+        """The dense weight [out_features, in_features]: a new tensor at every access."""
+        return torch_ops.to_dense(self.values, self.metadata, self.in_features, self.pattern)
+
+    @weight.setter
+    def weight(self, value: Any) -> None:
+        raise AttributeError(_WEIGHT_IS_READ_ONLY)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """As torch.nn.Module's; `weight`, which is not a parameter here, is refused."""
+        if name == "weight":
+            raise AttributeError(_WEIGHT_IS_READ_ONLY)
+        super().register_parameter(name, param)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the compressed weight, values and metadata; the bias is not counted."""
+        return self.values.nbytes + self.metadata.nbytes
+
+    def forward(self, input: Tensor) -> Tensor:
+        """y [..., out_features] of input [..., in_features]; see sparse_gemm.linear.
+
+        Under torch.autocast, input, weight and bias are rounded to its dtype, as for nn.Linear.
+
+        Raises:
+            ValueError, TypeError: shape, dtype or device of the input is not the layer's.
+            RuntimeError: the input or the bias requires grad and gradients are enabled.
+        """
+        if torch_ops.needs_dispatcher(input, self._buffers["values"]):
+            return self._forward_as_op(input)
+        a, bias = self.compressed, self._parameters["bias"]
+        if torch.is_autocast_enabled(a.values.device.type):
+            dtype = torch.get_autocast_dtype(a.values.device.type)
+            input, values, bias = (_autocast(t, dtype) for t in (input, a.values, bias))
+            a = Sparse24Tensor(
+                values, a.metadata, a.shape, pattern=self.pattern, validate=False
+            )
+        y = ops.linear_eager(input, a, bias, activation=self.activation, backend=self.backend)
+        return cast(Tensor, y)
+
+    def _forward_as_op(self, input: Tensor) -> Tensor:
+        """forward through torch's dispatcher: for compilers, tracers, fake and meta tensors."""
+        values, bias = self.values, self.bias
+        if not values.is_meta and torch.is_autocast_enabled(values.device.type):
+            dtype = torch.get_autocast_dtype(values.device.type)
+            input, values, bias = (_autocast(t, dtype) for t in (input, values, bias))
+        return torch_ops.call_linear(
+            *(input, values, self.metadata, self.in_features, self.pattern, bias),
+            activation=self.activation,
+            backend=self.backend,
+        )
+
+    def extra_repr(self) -> str:
+        """What print(layer) shows between the brackets."""
+        parts = [
+            f"in_features={self.in_features}, out_features={self.out_features}",
+            f"bias={self.bias is not None}, pattern={self.pattern}, dtype={self.values.dtype}",
+        ]
+        if self.activation is not None:
+            parts.append(f"activation={self.activation}")
+        return ", ".join(parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The view is made again on demand; a copy or a pickle needs the buffers alone.
+        return {**self.__dict__, "_view": None}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SparseLinear:
+        # to(), half(), cuda() and all their kind come through here. The dtype is tried first, so
+        # that a layer is never left half-converted.
+        check_dtype(fn(self.values.new_empty(0)).dtype, self.pattern)
+        return cast(SparseLinear, super()._apply(fn, recurse))
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        if _state_dict.save_compressed.get():
+            destination[prefix + "values"] = self.values.detach()
+            destination[prefix + "metadata"] = self.metadata.detach()
+        else:
+            destination[prefix + "weight"] = self.weight
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Loads either set of keys: all of this layer's tensors, or, if any is unfit, none."""
+        assign = bool(local_metadata.get("assign_to_params_buffers", False))
+        target = _state_dict.Target(
+            *(self.out_features, self.in_features, self.pattern, self.values, self.bias, assign)
+        )
+        incoming, errors = _state_dict.read_layer(target, state_dict, prefix)
+        if errors:
+            error_msgs.extend(errors)
+            return
+        if incoming is None and strict:
+            missing_keys.append(prefix + "weight")
+        # torch's own part: the bias, hooks, and keys that nobody knows. It does not know ours.
+        unknown: list[str] = []
+        super()._load_from_state_dict(
+            *(state_dict, prefix, local_metadata, strict, missing_keys, unknown, error_msgs)
+        )
+        ours = {prefix + name for name in _state_dict.WEIGHT_NAMES}
+        unexpected_keys.extend(key for key in unknown if key not in ours)
+        if incoming is not None:
+            self._store(incoming, assign)
+
+    def _store(self, incoming: _state_dict.Incoming, assign: bool) -> None:
+        if assign:
+            self._buffers.update(values=incoming.values, metadata=incoming.metadata)
+        elif self.values.is_meta:
+            message = (
+                "a weight was loaded into a SparseLinear on the meta device, which holds no data: "
+                "pass assign=True to load_state_dict, or call to_empty() first"
+            )
+            warnings.warn(message, stacklevel=2)
+        else:
+            with torch.no_grad():
+                self.values.copy_(incoming.values)
+                self.metadata.copy_(incoming.metadata)
+        self._view = None
+
+
+def _autocast(tensor: Any, dtype: torch.dtype) -> Any:
+    """The rule of torch.autocast: floating-point tensors are rounded, float64 and None are not."""
+    if tensor is None or not tensor.is_floating_point() or tensor.dtype is torch.float64:
+        return tensor
+    return tensor.to(dtype)

@@ -1,0 +1,284 @@
+"""linear and matmul: compressed times dense, in one call.
+
+User words (tokens, out_features) stop here; below, D[M,N] = A[M,K] @ B[K,N] with the sparse operand
+A. `linear` hands x.T down as B and y.T as D: both are views, nothing is copied or transposed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from sparse_gemm import _C
+from sparse_gemm.arrays import Array, ArrayKind, available_threads, kind_of, require_same_kind
+from sparse_gemm.compression import check, compress, prune
+from sparse_gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
+from sparse_gemm.errors import UnsupportedError
+from sparse_gemm.tensor import Sparse24Tensor
+
+_INT8 = _C.DType.int8
+
+__all__ = ["check", "compress", "linear", "linear_eager", "matmul", "matmul_eager", "prune"]
+
+
+def linear(
+    x: Array,
+    a: Sparse24Tensor,
+    bias: Array | None = None,
+    *,
+    activation: str | None = None,
+    x_scale: Array | None = None,
+    w_scale: Array | None = None,
+    residual: Array | None = None,
+    gate: Array | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    out: Array | None = None,
+    out_dtype: Any = None,
+    stream: Any = None,
+    backend: str = "auto",
+) -> Array:
+    """y[..., out] = silu(gate) * act(alpha * x_scale * w_scale * (x @ A.T) + bias) + beta * residual.
+
+    Args:
+        x: activations [..., in_features], any strides, of A's dtype, array kind and device.
+        a: the weight, a Sparse24Tensor [out_features, in_features], pattern 2:4; float32, float16,
+            bfloat16 or int8 on the CPU.
+        bias: [out_features]; float32, float16 or bfloat16.
+        activation: None, "relu", "gelu" (erf), "gelu_tanh" or "silu".
+        x_scale: float32, one factor for each token (x's shape without its last dimension, or with
+            1 there) or a single one.
+        w_scale: float32, one factor for each output channel [out_features] or a single one;
+            `a.scale` if not given.
+        residual, gate: [..., out_features]; float32, float16 or bfloat16.
+        alpha, beta: factors of the product and of the residual (which needs a beta).
+        out: where to write y; else a new array. It must not overlap any input.
+        out_dtype: of y. Default: x's dtype; for int8 operands int32 (then the product is exact and
+            no other term may be given), or float32 if there is a scale, bias, activation or other
+            term. int8 rounds to nearest even and saturates.
+        stream: for device arrays; the CPU has none.
+        backend: "auto" follows x's device; "cpu" | "cuda".
+
+    Returns:
+        y [..., out_features], row-major, of x's array kind. Accumulated in float32 (int8: int32);
+        the terms are applied in float32; one rounding to out_dtype at the end. Bit for bit the same
+        whatever the number of threads.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit; the message names it.
+        UnsupportedError: no backend at hand multiplies these types.
+        RuntimeError: x (or another tensor) requires grad while gradients are enabled.
+    """
+    kind = kind_of(x, "x")
+    terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
+    call = kind.dispatched_ops().linear if kind.must_dispatch(x) else linear_eager
+    return call(x, a, terms, out, out_dtype, stream, backend)
+
+
+def linear_eager(
+    x: Array,
+    a: Sparse24Tensor,
+    terms: Terms,
+    out: Array | None = None,
+    out_dtype: Any = None,
+    stream: Any = None,
+    backend: str = "auto",
+) -> Array:
+    """`linear` on arrays that hold data: checks, then the C++ call."""
+    kind = kind_of(x, "x")
+    _check_operands(kind, a, x, "x", stream, backend)
+    m, k = a.shape
+    shape = tuple(x.shape)
+    if not shape or shape[-1] != k:
+        raise ValueError(f"x has shape {shape}; expected [..., {k}], as a has shape {a.shape}")
+    leading = shape[:-1]
+    n = leading[0] if len(leading) == 1 else math.prod(leading)
+    if a.scale is not None and terms.scale_m is None:
+        terms = terms._replace(scale_m=a.scale)
+    epilogue, held = None, None
+    if not terms.is_empty():
+        layout = Layout(m, (*leading, m), leading, True, LINEAR_NAMES)
+        epilogue, held = build_epilogue(kind, a.device, terms, layout)
+    if kind.gradients_enabled():
+        kind.refuse_gradients(x=x, **terms.arrays(LINEAR_NAMES))
+    y = _result(kind, x, a, (*leading, m), out, out_dtype, exact=epilogue is None)
+    b, b_row_stride, b_col_stride = _as_matrix(kind, x, n, k)
+    d, d_row_stride, d_col_stride = _as_matrix(kind, y, n, m)
+    _C.gemm(
+        m,
+        n,
+        k,
+        kind.address(a.values),
+        kind.address(a.metadata),
+        a._dtype_code,
+        a._pattern_code,
+        _C.DenseOperand(kind.address(b), a._dtype_code, b_col_stride, b_row_stride),
+        _C.DenseOperand(kind.address(d), kind.dtypes[y.dtype], d_col_stride, d_row_stride),
+        epilogue,
+        available_threads(),
+    )
+    del held  # kept the terms' arrays alive until here
+    return y
+
+
+def matmul(
+    a: Sparse24Tensor,
+    b: Array,
+    *,
+    bias: Array | None = None,
+    activation: str | None = None,
+    a_scale: Array | None = None,
+    b_scale: Array | None = None,
+    residual: Array | None = None,
+    gate: Array | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    out: Array | None = None,
+    out_dtype: Any = None,
+    stream: Any = None,
+    backend: str = "auto",
+) -> Array:
+    """D[..., M, N] = silu(gate) * act(alpha * a_scale * b_scale * (A @ B) + bias) + beta * residual.
+
+    Args:
+        a: the sparse operand [M, K]; the left one, as the hardware has it.
+        b: [K], [K, N] or [..., K, N], any strides, of A's dtype, array kind and device.
+        bias: [M], one for each row of D.
+        a_scale: float32 [M] or a single one; `a.scale` if not given.
+        b_scale: float32 [N] or a single one.
+        residual, gate: of D's shape.
+        The rest as for `linear`.
+
+    Returns:
+        D [..., M, N] ([M] for a vector b), row-major, of b's array kind; precision as for `linear`.
+
+    Raises:
+        As `linear`.
+    """
+    kind = kind_of(b, "b")
+    terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
+    call = kind.dispatched_ops().matmul if kind.must_dispatch(b) else matmul_eager
+    return call(a, b, terms, out, out_dtype, stream, backend)
+
+
+def matmul_eager(
+    a: Sparse24Tensor,
+    b: Array,
+    terms: Terms,
+    out: Array | None = None,
+    out_dtype: Any = None,
+    stream: Any = None,
+    backend: str = "auto",
+) -> Array:
+    """`matmul` on arrays that hold data: checks, then one C++ call for each matrix of a batch."""
+    kind = kind_of(b, "b")
+    _check_operands(kind, a, b, "b", stream, backend)
+    m, k = a.shape
+    shape = tuple(b.shape)
+    if not shape or shape[max(len(shape) - 2, 0)] != k:
+        raise ValueError(f"b has shape {shape}; expected [..., {k}, N], as a has shape {a.shape}")
+    n = shape[-1] if len(shape) > 1 else 1
+    d_shape = (*shape[:-2], m, n) if len(shape) > 1 else (m,)
+    if a.scale is not None and terms.scale_m is None:
+        terms = terms._replace(scale_m=a.scale)
+    if kind.gradients_enabled():
+        kind.refuse_gradients(b=b, **terms.arrays(MATMUL_NAMES))
+    for name, matrix in (("residual", terms.residual), ("gate", terms.gate)):
+        if matrix is not None and tuple(matrix.shape) != d_shape:
+            raise ValueError(f"{name} has shape {tuple(matrix.shape)}; expected {d_shape}")
+    exact = terms.is_empty()
+    d = _result(kind, b, a, d_shape, out, out_dtype, exact=exact)
+    layout = Layout(m, (m, n), (n,), False, MATMUL_NAMES)
+    for index in itertools.product(*map(range, shape[:-2])):
+        part = terms.at(index)
+        epilogue, held = (None, []) if exact else build_epilogue(kind, a.device, part, layout)
+        b_item, d_item = (x if x.ndim == 2 else x[:, None] for x in (b[index], d[index]))
+        _C.gemm(
+            m,
+            n,
+            k,
+            kind.address(a.values),
+            kind.address(a.metadata),
+            a._dtype_code,
+            a._pattern_code,
+            _C.DenseOperand(kind.address(b_item), a._dtype_code, *kind.strides(b_item)),
+            _C.DenseOperand(kind.address(d_item), kind.dtypes[d.dtype], *kind.strides(d_item)),
+            epilogue,
+            available_threads(),
+        )
+        del held  # kept the terms' arrays alive until here
+    return d
+
+
+def _check_operands(
+    kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, stream: Any, backend: str
+) -> None:
+    """What must hold before anything is computed: kinds, dtypes, devices, backend."""
+    if type(a) is not Sparse24Tensor:
+        raise TypeError(
+            f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with sparse_gemm.compress"
+        )
+    if a._kind is not kind:
+        raise TypeError(f"{name} is a {kind.name} array; expected {a._kind.name}, as a is")
+    if x.dtype != a.values.dtype:
+        raise TypeError(f"{name} has dtype {x.dtype}; expected {a.dtype}, as a has")
+    if not (kind.is_on_cpu(x) and kind.is_on_cpu(a.values)):
+        require_same_kind(kind, a.device, **{name: x})
+        raise UnsupportedError(
+            f"a and {name} are on {a.device}, and this build has the cpu backend alone: "
+            "move them to the cpu"
+        )
+    if stream is not None:
+        raise ValueError(f"stream is {stream!r}; expected None: {name} is on the cpu")
+    if backend not in ("auto", "cpu"):
+        if backend == "cuda":
+            raise UnsupportedError("backend is 'cuda', and this build has the cpu backend alone")
+        raise ValueError(f"backend is {backend!r}; expected 'auto', 'cpu' or 'cuda'")
+
+
+def _result(
+    kind: ArrayKind,
+    x: Array,
+    a: Sparse24Tensor,
+    shape: tuple[int, ...],
+    out: Array | None,
+    out_dtype: Any,
+    *,
+    exact: bool,
+) -> Array:
+    """The array to write to: `out` if it fits, else a new one."""
+    if out is not None and out_dtype is None:
+        native = out.dtype
+    elif out_dtype is not None:
+        native = kind.native(out_dtype, "out_dtype")
+    elif a._dtype_code is _INT8:
+        native = kind.native_dtypes[_C.DType.int32 if exact else _C.DType.float32]
+    else:
+        native = x.dtype
+    if not exact and native == kind.native_dtypes[_C.DType.int32]:
+        raise ValueError(
+            "out_dtype is int32, which holds the exact product; expected no scale, bias, "
+            "activation or other term (or another out_dtype)"
+        )
+    if out is None:
+        return kind.empty(x, shape, native)
+    require_same_kind(kind, a.device, out=out)
+    if tuple(out.shape) != shape or out.dtype != native:
+        raise ValueError(
+            f"out has shape {tuple(out.shape)} and dtype {out.dtype}; expected {shape} and {native}"
+        )
+    if out.ndim > 2 and not kind.is_contiguous(out):
+        raise ValueError("out is not contiguous; expected a contiguous array, or a matrix of any strides")
+    kind.require_writable(out)
+    return out
+
+
+def _as_matrix(kind: ArrayKind, x: Array, rows: int, columns: int) -> tuple[Array, int, int]:
+    """`x` [..., columns] as a matrix [rows, columns]: an array to hold, and its strides."""
+    if len(x.shape) != 2:
+        if kind.is_contiguous(x):
+            return x, columns, 1
+        x = x.reshape(rows, columns)
+    row_stride, column_stride = kind.strides(x)
+    return x, row_stride, column_stride

@@ -1,0 +1,294 @@
+"""The operators as torch sees them: torch.ops.sparse_gemm.linear, .matmul and .to_dense.
+
+Each takes a compressed matrix [M, K] as its parts (values, metadata, K, pattern), so that
+compilers, exporters and tracers see nothing but tensors. Fake kernels give shapes and dtypes
+without data; the real ones call `ops`. None has a backward or a batching rule, and says so.
+
+Eager code does better to call sparse_gemm.linear, which passes the dispatcher by where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from sparse_gemm import ops
+from sparse_gemm._layer_format import stored_shapes
+from sparse_gemm.tensor import Sparse24Tensor
+
+__all__ = ["call_linear", "linear", "matmul", "needs_dispatcher", "to_dense"]
+
+_OPERAND = "Tensor values, Tensor metadata, SymInt in_features, str pattern"
+_EPILOGUE = (
+    "Tensor? bias=None, *, str? activation=None, Tensor? {}=None, Tensor? {}=None, "
+    "Tensor? residual=None, Tensor? gate=None, float alpha=1.0, float beta=0.0, "
+    'ScalarType? out_dtype=None, str backend="auto"'
+)
+_SCHEMAS = {
+    "linear": f"(Tensor x, {_OPERAND}, {_EPILOGUE.format('x_scale', 'w_scale')}) -> Tensor",
+    "matmul": f"({_OPERAND}, Tensor b, {_EPILOGUE.format('a_scale', 'b_scale')}) -> Tensor",
+    "to_dense": f"({_OPERAND}) -> Tensor",
+}
+
+# Held for the life of the process: torch drops a Library's operators when it is collected.
+_library = torch.library.Library("sparse_gemm", "DEF")
+for _name, _schema in _SCHEMAS.items():
+    _library.define(_name + _schema, tags=(torch.Tag.pt2_compliant_tag,))
+
+_num_dispatch_modes = torch._C._len_torch_dispatch_stack
+_num_function_modes = torch._C._len_torch_function_stack
+_innermost_transform = torch._C._functorch.peek_interpreter_stack
+_jit_trace = torch._C._get_tracing_state
+_PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+
+
+def needs_dispatcher(*tensors: Any) -> bool:
+    """Whether a call must go through torch's dispatcher: something looks on, or stands in for data.
+
+    True while torch compiles, exports, traces or differentiates forward, under any of its dispatch
+    or function modes and torch.func transforms, and if a tensor is on the meta device or of a subclass (fake and
+    functional tensors, torch.fx's proxies). Arguments of other kinds do not count.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or _num_dispatch_modes()
+        or _num_function_modes()
+        or _innermost_transform() is not None
+        or _jit_trace() is not None
+        or forward_ad._current_level >= 0
+    ):
+        return True
+    for tensor in tensors:
+        if type(tensor) in _PLAIN_TYPES:
+            if tensor.is_meta:
+                return True
+        elif isinstance(tensor, (Tensor, torch.fx.Proxy)):
+            return True
+    return False
+
+
+def linear(
+    x: Tensor,
+    a: Sparse24Tensor,
+    bias: Tensor | None = None,
+    *,
+    w_scale: Tensor | None = None,
+    out: Tensor | None = None,
+    stream: Any = None,
+    **epilogue: Any,
+) -> Tensor:
+    """sparse_gemm.linear through the dispatcher; see there for the arguments."""
+    _refuse_stream(stream)
+    epilogue["w_scale"] = a.scale if w_scale is None else w_scale
+    y = call_linear(x, a.values, a.metadata, a.shape[1], a.pattern, bias, **epilogue)
+    return y if out is None else out.copy_(y)
+
+
+def matmul(
+    a: Sparse24Tensor,
+    b: Tensor,
+    *,
+    a_scale: Tensor | None = None,
+    out: Tensor | None = None,
+    stream: Any = None,
+    **epilogue: Any,
+) -> Tensor:
+    """sparse_gemm.matmul through the dispatcher; see there for the arguments."""
+    _refuse_stream(stream)
+    epilogue["a_scale"] = a.scale if a_scale is None else a_scale
+    d = torch.ops.sparse_gemm.matmul.default(
+        *(a.values, a.metadata, a.shape[1], a.pattern, b), **epilogue
+    )
+    return cast(Tensor, d if out is None else out.copy_(d))
+
+
+def call_linear(
+    x: Tensor,
+    values: Tensor,
+    metadata: Tensor,
+    in_features: int,
+    pattern: str,
+    bias: Tensor | None = None,
+    **epilogue: Any,
+) -> Tensor:
+    """torch.ops.sparse_gemm.linear: y [..., M] of x [..., in_features]."""
+    y = torch.ops.sparse_gemm.linear.default(
+        *(x, values, metadata, in_features, pattern, bias), **epilogue
+    )
+    return cast(Tensor, y)
+
+
+def to_dense(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
+    """torch.ops.sparse_gemm.to_dense: the dense matrix [M, in_features]."""
+    w = torch.ops.sparse_gemm.to_dense.default(values, metadata, in_features, pattern)
+    return cast(Tensor, w)
+
+
+def _refuse_stream(stream: Any) -> None:
+    if stream is not None:
+        raise ValueError(
+            f"stream is {stream!r}, but a call that torch traces or compiles runs on torch's "
+            "current stream: use torch.cuda.stream instead"
+        )
+
+
+def _operand(
+    values: Tensor, metadata: Tensor, in_features: int, pattern: str
+) -> Sparse24Tensor:
+    """The parts as one matrix. Shapes are checked, so that no kernel reads past an end; the
+    nibbles are not: whoever made the parts has done that, and it would cost at every call."""
+    if values.ndim != 2:
+        raise ValueError(f"values has {values.ndim} dimensions; expected 2")
+    shapes = stored_shapes(values.shape[0], in_features, pattern)
+    for name, part, shape in zip(("values", "metadata"), (values, metadata), shapes, strict=True):
+        if tuple(part.shape) != shape:
+            raise ValueError(
+                f"{name} has shape {tuple(part.shape)}; expected {shape} for a {pattern} matrix of "
+                f"{values.shape[0]} rows and {in_features} columns"
+            )
+    if metadata.dtype is not torch.uint8:
+        raise TypeError(f"metadata has dtype {metadata.dtype}; expected torch.uint8")
+    shape = (values.shape[0], in_features)
+    return Sparse24Tensor(
+        *(values.contiguous(), metadata.contiguous(), shape), pattern=pattern, validate=False
+    )
+
+
+def _linear_kernel(
+    x: Tensor, values: Tensor, metadata: Tensor, in_features: int, pattern: str, *args: Any, **kw: Any
+) -> Tensor:
+    a = _operand(values, metadata, in_features, pattern)
+    return cast(Tensor, ops.linear_eager(x, a, *args, **kw))
+
+
+def _matmul_kernel(
+    values: Tensor,
+    metadata: Tensor,
+    in_features: int,
+    pattern: str,
+    b: Tensor,
+    bias: Tensor | None = None,
+    **kw: Any,
+) -> Tensor:
+    a = _operand(values, metadata, in_features, pattern)
+    return cast(Tensor, ops.matmul_eager(a, b, bias=bias, **kw))
+
+
+def _to_dense_kernel(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
+    return cast(Tensor, _operand(values, metadata, in_features, pattern).to_dense())
+
+
+def _result_dtype(
+    name: str, dense: Tensor, values: Tensor, out_dtype: torch.dtype | None, **terms: Any
+) -> torch.dtype:
+    """The output's dtype by the rule of sparse_gemm.linear."""
+    if dense.dtype != values.dtype:
+        raise TypeError(f"{name} has dtype {dense.dtype}; expected {values.dtype}, the weight's")
+    if out_dtype is not None:
+        return out_dtype
+    if dense.dtype.is_floating_point:
+        return dense.dtype
+    plain = terms.pop("alpha", 1.0) == 1.0 and terms.pop("beta", 0.0) == 0.0
+    return torch.int32 if plain and not any(v is not None for v in terms.values()) else torch.float32
+
+
+def _linear_fake(
+    x: Tensor,
+    values: Tensor,
+    metadata: Tensor,
+    in_features: int,
+    pattern: str,
+    bias: Tensor | None = None,
+    *,
+    out_dtype: torch.dtype | None = None,
+    backend: str = "auto",
+    **terms: Any,
+) -> Tensor:
+    if x.ndim == 0 or x.shape[-1] != in_features:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected [..., {in_features}]")
+    dtype = _result_dtype("x", x, values, out_dtype, bias=bias, **terms)
+    return x.new_empty((*x.shape[:-1], values.shape[0]), dtype=dtype)
+
+
+def _matmul_fake(
+    values: Tensor,
+    metadata: Tensor,
+    in_features: int,
+    pattern: str,
+    b: Tensor,
+    bias: Tensor | None = None,
+    *,
+    out_dtype: torch.dtype | None = None,
+    backend: str = "auto",
+    **terms: Any,
+) -> Tensor:
+    if b.ndim == 0 or b.shape[max(b.ndim - 2, 0)] != in_features:
+        raise ValueError(f"b has shape {tuple(b.shape)}; expected [..., {in_features}, N]")
+    dtype = _result_dtype("b", b, values, out_dtype, bias=bias, **terms)
+    columns = b.shape[-1:] if b.ndim > 1 else ()
+    return b.new_empty((*b.shape[:-2], values.shape[0], *columns), dtype=dtype)
+
+
+def _to_dense_fake(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
+    return values.new_empty((values.shape[0], in_features))
+
+
+def _refuse_gradients(name: str, arguments: dict[str, Any]) -> None:
+    tensors = {key: value for key, value in arguments.items() if isinstance(value, Tensor)}
+    wanted: list[str] = []
+    if torch.is_grad_enabled():
+        wanted += [key for key, tensor in tensors.items() if tensor.requires_grad]
+    if forward_ad._current_level >= 0:
+        duals = {key: forward_ad.unpack_dual(tensor) for key, tensor in tensors.items()}
+        wanted += [key for key, dual in duals.items() if dual.tangent is not None]
+    if wanted:
+        raise RuntimeError(
+            f"{', '.join(wanted)} requires grad and gradients are enabled, but sparse_gemm.{name} "
+            "computes no gradients: call it under torch.no_grad() or torch.inference_mode(), or "
+            "detach its arguments"
+        )
+
+
+def _autograd_kernel(name: str) -> Callable[..., Any]:
+    """Refuses to be differentiated, backward or forward; else hands on to the kernel proper."""
+    op = getattr(torch.ops.sparse_gemm, name).default
+    names = [argument.name for argument in op._schema.arguments]
+
+    def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_gradients(name, {**dict(zip(names, args, strict=False)), **kwargs})
+        with torch._C._AutoDispatchBelowAutograd():
+            return op.redispatch(keyset & torch._C._after_autograd_keyset, *args, **kwargs)
+
+    return kernel
+
+
+def _vmap_kernel(name: str) -> Callable[..., NoReturn]:
+    def kernel(*args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(
+            f"sparse_gemm.{name} cannot run under torch.vmap; it takes any number of leading "
+            "dimensions: pass the whole batch at once"
+        )
+
+    return kernel
+
+
+def _register() -> None:
+    kernels = {
+        "linear": (_linear_kernel, _linear_fake),
+        "matmul": (_matmul_kernel, _matmul_fake),
+        "to_dense": (_to_dense_kernel, _to_dense_fake),
+    }
+    for name, (kernel, fake) in kernels.items():
+        # `ops` knows which devices have a backend and says it better than the dispatcher would.
+        _library.impl(name, kernel, "CPU")
+        _library.impl(name, kernel, "CUDA")
+        _library.impl(name, _autograd_kernel(name), "Autograd", with_keyset=True)
+        _library.impl(name, _vmap_kernel(name), "FuncTorchBatched")
+        torch.library.register_fake(f"sparse_gemm::{name}", fake, lib=_library)
+
+
+_register()
