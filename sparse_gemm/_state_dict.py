@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sparse_gemm import ops
 from sparse_gemm._layer_format import LAYER_DTYPES, describe_violation, stored_shapes
+from sparse_gemm.compression import compress
 from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import Sparse24Tensor
 
@@ -130,7 +130,7 @@ class _Reader:
             return None
         key = self.prefix + "weight"
         try:
-            a = ops.compress(weight, pattern=target.pattern)
+            a = compress(weight, pattern=target.pattern)
         except SparsityError as error:
             self.errors.append(
                 f"{key} {describe_violation(error, target.pattern)}: "

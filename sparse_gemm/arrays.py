@@ -1,17 +1,18 @@
-"""Array kinds: NumPy arrays and torch tensors behind one small interface.
+"""Array kinds: NumPy arrays and torch tensors behind one small table of functions.
 
-Everything that differs between array libraries is here: how to ask an array for its dtype, address,
+Everything that differs between array libraries is here: how to ask an array for its address,
 strides and device, and how to make a new one beside it. The rest of the package sees `ArrayKind`
-alone. A new kind (CuPy) is one more subclass and one more row in `_KINDS_BY_MODULE`; importing this
-module imports neither torch nor CuPy.
+alone. A new kind (CuPy) is one more function that fills the table and one more row in `_MAKERS`;
+importing this module imports neither torch nor CuPy.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -34,16 +35,83 @@ NUMPY_DTYPES: dict[DType, Any] = {
 }
 
 
-def available_threads() -> int:
-    """How many threads a call may use: torch's setting if torch is there, else OMP_NUM_THREADS,
-    else the processors that this process may run on."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        return int(torch.get_num_threads())
-    return _THREADS_WITHOUT_TORCH
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayKind:
+    """What the package asks of an array library; functions of an array `x` unless said otherwise.
+
+    The functions are fields, not methods: most are C functions of the library itself, and a call of
+    `linear` on a small layer costs no more than asking for what it needs.
+    """
+
+    name: str
+    dtypes: dict[Any, DType]  # the library's dtype -> ours
+    codes: dict[Any, int]  # the same as the number that `_C.gemm` takes
+    native_dtypes: dict[DType, Any]  # and back
+    uint8: Any  # the dtype of metadata
+    address: Callable[[Array], int]  # of the first element
+    strides: Callable[[Array], tuple[int, ...]]  # in elements
+    is_contiguous: Callable[[Array], bool]  # in C order, without gaps
+    is_on_cpu: Callable[[Array], bool]
+    device: Callable[[Array], str]  # "cpu", "cuda:0", ...
+    empty: Callable[[Array, Sequence[int], Any], Array]  # (like, shape, native dtype)
+    to_numpy: Callable[[Array], np.ndarray[Any, Any]]  # copied where need be
+    is_writable: Callable[[Array], bool]
+    num_threads: Callable[[], int]  # that a call may use
+    # Whether the library records operations to differentiate through, and whether it would for x.
+    gradients_enabled: Callable[[], bool]
+    requires_gradient: Callable[[Array], bool]
+    # Whether a call on x must go through the library's own dispatcher, and the module that has
+    # `linear` and `matmul` as operators of it.
+    must_dispatch: Callable[[Array], bool]
+    dispatched_ops: Any
+
+    def native(self, dtype: Any, name: str) -> Any:
+        """The library's own dtype for what a caller passed as `dtype`: its own, or a name.
+
+        Raises:
+            TypeError: no such dtype; `name` is what the caller calls the argument.
+        """
+        for ours, native in self.native_dtypes.items():
+            if dtype == ours.name or dtype == native or _is_numpy_dtype(self, dtype, native):
+                return native
+        names = ", ".join(ours.name for ours in self.native_dtypes)
+        raise TypeError(f"{name} is {dtype!r}; expected a {self.name} dtype among {names}")
+
+    def dtype_of(self, x: Array, name: str) -> DType:
+        """The dtype of `x`, the argument called `name`, as the C++ side names it.
+
+        Raises:
+            TypeError: the package has no use for that dtype.
+        """
+        dtype = self.dtypes.get(x.dtype)
+        if dtype is None:
+            names = ", ".join(ours.name for ours in self.native_dtypes)
+            raise TypeError(f"{name} has dtype {x.dtype}; expected one of {names}")
+        return dtype
+
+    def refuse_gradients(self, **arguments: Array | None) -> None:
+        """Raises RuntimeError if gradients are enabled and an argument requires them."""
+        if not self.gradients_enabled():
+            return
+        for name, argument in arguments.items():
+            if argument is not None and self.requires_gradient(argument):
+                raise RuntimeError(
+                    f"{name} requires grad and gradients are enabled, but sparse_gemm computes no "
+                    "gradients. Call it under torch.no_grad() or torch.inference_mode(), or pass "
+                    f"{name}.detach()"
+                )
+
+
+def _is_numpy_dtype(kind: ArrayKind, candidate: Any, native: Any) -> bool:
+    """Whether `candidate` is another spelling of `native`, such as numpy.float32 the class."""
+    try:
+        return kind.name == "numpy" and bool(np.dtype(candidate) == native)
+    except TypeError:
+        return False
 
 
 def _threads_without_torch() -> int:
+    """OMP_NUM_THREADS, else the processors that this process may run on."""
     setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if setting.isdigit() and int(setting) > 0:
         return int(setting)
@@ -53,214 +121,107 @@ def _threads_without_torch() -> int:
 _THREADS_WITHOUT_TORCH = _threads_without_torch()
 
 
-class ArrayKind(ABC):
-    """What the package asks of an array library."""
-
-    name: str
-    dtypes: dict[Any, DType]  # the library's dtype -> ours
-    native_dtypes: dict[DType, Any]  # and back
-    uint8: Any  # the dtype of metadata
-
-    @abstractmethod
-    def address(self, x: Array) -> int:
-        """The address of the first element."""
-
-    @abstractmethod
-    def strides(self, x: Array) -> tuple[int, ...]:
-        """Strides in elements."""
-
-    @abstractmethod
-    def empty(self, like: Array, shape: Sequence[int], dtype: Any) -> Array:
-        """A new C-contiguous array on the device of `like`; `dtype` is the library's own."""
-
-    @abstractmethod
-    def device(self, x: Array) -> str:
-        """The device's name, such as "cpu" or "cuda:0"."""
-
-    @abstractmethod
-    def is_on_cpu(self, x: Array) -> bool:
-        """Whether the elements are in host memory."""
-
-    @abstractmethod
-    def is_contiguous(self, x: Array) -> bool:
-        """Whether the elements lie in C order without gaps."""
-
-    @abstractmethod
-    def require_writable(self, out: Array) -> None:
-        """Raises ValueError if nothing may be written to `out`."""
-
-    def gradients_enabled(self) -> bool:
-        """Whether the library is recording operations to differentiate through."""
-        return False
-
-    def refuse_gradients(self, **arguments: Array) -> None:
-        """Raises RuntimeError if an argument would have to be differentiated through."""
-
-    def must_dispatch(self, x: Array) -> bool:
-        """Whether calls on `x` must go through the library's own dispatcher (`dispatched_ops`)."""
-        return False
-
-    def dispatched_ops(self) -> Any:
-        """A module with `linear` and `matmul` as operators of the library's dispatcher."""
-        raise NotImplementedError
-
-    @abstractmethod
-    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        """The elements as a NumPy array, copied where need be (for messages and small checks)."""
-
-    def native(self, dtype: Any, name: str) -> Any:
-        """The library's own dtype for what a caller passed as `dtype` (its own, or a name)."""
-        if dtype in self.dtypes:
-            return dtype
-        for ours, native in self.native_dtypes.items():
-            if dtype == ours.name or (self.name == "numpy" and _is_numpy_dtype(dtype, native)):
-                return native
-        names = ", ".join(ours.name for ours in self.native_dtypes)
-        raise TypeError(f"{name} is {dtype!r}; expected a {self.name} dtype among {names}")
+def available_threads() -> int:
+    """How many threads a call may use: torch's setting if torch is loaded, else OMP_NUM_THREADS,
+    else the processors that this process may run on."""
+    torch = sys.modules.get("torch")
+    # torch may be half-way through its own import, in another thread or in the one that asks.
+    get_num_threads = getattr(torch, "get_num_threads", None)
+    return int(get_num_threads()) if get_num_threads is not None else _THREADS_WITHOUT_TORCH
 
 
-def _is_numpy_dtype(candidate: Any, native: Any) -> bool:
-    try:
-        return bool(np.dtype(candidate) == native)
-    except TypeError:
-        return False
+def _numpy_strides(x: Array) -> tuple[int, ...]:
+    itemsize = x.itemsize
+    if any(stride % itemsize for stride in x.strides):
+        raise ValueError(
+            f"an array has strides {x.strides} in bytes, which are not multiples of its {itemsize}"
+            "-byte elements: pass numpy.ascontiguousarray of it"
+        )
+    return tuple(stride // itemsize for stride in x.strides)
 
 
-class NumpyKind(ArrayKind):
-    """NumPy arrays, with the extra dtypes of ml_dtypes."""
-
-    name = "numpy"
-
-    def __init__(self) -> None:
-        """Takes the table of dtypes as it stands above."""
-        self.uint8 = np.dtype(np.uint8)
-        self.native_dtypes = NUMPY_DTYPES
-        self.dtypes = {native: ours for ours, native in NUMPY_DTYPES.items()}
-
-    def address(self, x: Array) -> int:
-        """The address of the first element."""
-        return int(x.ctypes.data)
-
-    def strides(self, x: Array) -> tuple[int, ...]:
-        """Strides in elements; an array whose strides are not whole elements is refused."""
-        itemsize = x.itemsize
-        if any(stride % itemsize for stride in x.strides):
-            raise ValueError(
-                f"an array has strides {x.strides} in bytes, not multiples of its {itemsize}-byte "
-                "elements; pass numpy.ascontiguousarray of it"
-            )
-        return tuple(stride // itemsize for stride in x.strides)
-
-    def empty(self, like: Array, shape: Sequence[int], dtype: Any) -> Array:
-        """A new C-contiguous array."""
-        return np.empty(shape, dtype)
-
-    def device(self, x: Array) -> str:
-        """Always the host."""
-        return "cpu"
-
-    def is_on_cpu(self, x: Array) -> bool:
-        """Always."""
-        return True
-
-    def is_contiguous(self, x: Array) -> bool:
-        """Whether the elements lie in C order without gaps."""
-        return bool(x.flags.c_contiguous)
-
-    def require_writable(self, out: Array) -> None:
-        """Raises ValueError for a read-only array."""
-        if not out.flags.writeable:
-            raise ValueError("out is read-only; expected an array that can be written to")
-
-    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        """The array itself."""
-        return np.asarray(x)
+def _never(*_: Any) -> bool:
+    return False
 
 
-class TorchKind(ArrayKind):
-    """torch tensors. torch is imported by whoever made the tensor."""
+def _numpy_kind() -> ArrayKind:
+    return ArrayKind(
+        name="numpy",
+        dtypes={native: ours for ours, native in NUMPY_DTYPES.items()},
+        codes={native: int(ours) for ours, native in NUMPY_DTYPES.items()},
+        native_dtypes=NUMPY_DTYPES,
+        uint8=np.dtype(np.uint8),
+        address=operator.attrgetter("ctypes.data"),
+        strides=_numpy_strides,
+        is_contiguous=operator.attrgetter("flags.c_contiguous"),
+        is_on_cpu=lambda _: True,
+        device=lambda _: "cpu",
+        empty=lambda _, shape, dtype: np.empty(shape, dtype),
+        to_numpy=np.asarray,
+        is_writable=operator.attrgetter("flags.writeable"),
+        num_threads=available_threads,
+        gradients_enabled=_never,
+        requires_gradient=_never,
+        must_dispatch=_never,
+        dispatched_ops=None,
+    )
 
-    name = "torch"
 
-    def __init__(self) -> None:
-        """Reads torch's dtypes; torch has no 4-bit ones that hold data."""
-        import torch
+def _torch_kind() -> ArrayKind:
+    import torch
 
-        self._torch = torch
-        self._is_grad_enabled = torch.is_grad_enabled
-        self.uint8 = torch.uint8
-        self.native_dtypes = {
-            ours: getattr(torch, ours.name)
-            for ours in NUMPY_DTYPES
-            if ours not in (DType.int4, DType.uint4)
-        }
-        self.dtypes = {native: ours for ours, native in self.native_dtypes.items()}
+    from sparse_gemm import torch_ops  # here, since torch_ops builds on ops and on this module
 
-    def address(self, x: Array) -> int:
-        """The address of the first element."""
-        return int(x.data_ptr())
+    # torch has no 4-bit dtypes that hold data.
+    native_dtypes = {
+        ours: getattr(torch, ours.name)
+        for ours in NUMPY_DTYPES
+        if ours not in (DType.int4, DType.uint4)
+    }
+    dtypes = {native: ours for ours, native in native_dtypes.items()}
+    types_numpy_lacks = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
-    def strides(self, x: Array) -> tuple[int, ...]:
-        """Strides in elements."""
-        return tuple(x.stride())
-
-    def empty(self, like: Array, shape: Sequence[int], dtype: Any) -> Array:
-        """A new contiguous tensor on the device of `like`."""
-        return like.new_empty(shape, dtype=dtype)
-
-    def device(self, x: Array) -> str:
-        """The device's name, such as "cpu" or "cuda:0"."""
-        return str(x.device)
-
-    def is_on_cpu(self, x: Array) -> bool:
-        """Whether the elements are in host memory."""
-        return bool(x.is_cpu)
-
-    def is_contiguous(self, x: Array) -> bool:
-        """Whether the elements lie in C order without gaps."""
-        return bool(x.is_contiguous())
-
-    def require_writable(self, out: Array) -> None:
-        """Raises ValueError for a tensor that autograd watches."""
-        if out.requires_grad and self._is_grad_enabled():
-            raise ValueError("out requires grad; expected a tensor that does not")
-
-    def gradients_enabled(self) -> bool:
-        """Whether autograd is recording."""
-        return bool(self._is_grad_enabled())
-
-    def must_dispatch(self, x: Array) -> bool:
-        """True while compiling or tracing, under a mode, and for tensors that hold no data."""
-        return bool(self.dispatched_ops().needs_dispatcher(x))
-
-    def dispatched_ops(self) -> Any:
-        """torch.ops.sparse_gemm, behind the same signatures as `ops`."""
-        from sparse_gemm import torch_ops  # here, since torch_ops builds on ops and this module
-
-        return torch_ops
-
-    def refuse_gradients(self, **arguments: Array) -> None:
-        """Raises RuntimeError if an argument requires grad."""
-        for name, argument in arguments.items():
-            if argument.requires_grad:
-                raise RuntimeError(
-                    f"{name} requires grad and gradients are enabled, but sparse_gemm computes no "
-                    "gradients. Call it under torch.no_grad() or torch.inference_mode(), or pass "
-                    f"{name}.detach()"
-                )
-
-    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        """The elements as a NumPy array; the types NumPy lacks become those of ml_dtypes."""
-        torch = self._torch
+    def to_numpy(x: Array) -> np.ndarray[Any, Any]:
         host = x.detach().cpu()
-        if host.dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2):
-            bits = torch.int16 if host.element_size() == 2 else torch.int8
-            return np.asarray(host.view(bits).numpy()).view(NUMPY_DTYPES[self.dtypes[host.dtype]])
+        if host.dtype in types_numpy_lacks:
+            bits = host.view(torch.int16 if host.element_size() == 2 else torch.int8).numpy()
+            return np.asarray(bits).view(NUMPY_DTYPES[dtypes[host.dtype]])
         return np.asarray(host.numpy())
 
+    def empty(like: Array, shape: Sequence[int], dtype: Any) -> Array:
+        # The form that torch parses fastest, by half a microsecond: that shows on small layers.
+        if dtype is like.dtype and shape:
+            return like.new_empty(*shape)
+        return like.new_empty(shape, dtype=dtype)
 
-_KINDS_BY_MODULE: dict[str, type[ArrayKind]] = {"numpy": NumpyKind, "torch": TorchKind}
-_kinds: dict[str, ArrayKind] = {}
+    return ArrayKind(
+        name="torch",
+        dtypes=dtypes,
+        codes={native: int(ours) for native, ours in dtypes.items()},
+        native_dtypes=native_dtypes,
+        uint8=torch.uint8,
+        address=operator.methodcaller("data_ptr"),
+        strides=operator.methodcaller("stride"),
+        is_contiguous=operator.methodcaller("is_contiguous"),
+        is_on_cpu=operator.attrgetter("is_cpu"),
+        device=lambda x: str(x.device),
+        empty=empty,
+        to_numpy=to_numpy,
+        is_writable=lambda x: not (torch.is_grad_enabled() and x.requires_grad),
+        num_threads=torch.get_num_threads,
+        gradients_enabled=torch.is_grad_enabled,
+        requires_gradient=operator.attrgetter("requires_grad"),
+        must_dispatch=torch_ops.needs_dispatcher,
+        dispatched_ops=torch_ops,
+    )
+
+
+# Module and name of an array type -> what fills the table for it.
+_MAKERS: dict[tuple[str, str], Callable[[], ArrayKind]] = {
+    ("numpy", "ndarray"): _numpy_kind,
+    ("torch", "Tensor"): _torch_kind,
+}
+_kinds: dict[tuple[str, str], ArrayKind] = {}
 _kind_of_type: dict[type, ArrayKind] = {}
 
 
@@ -271,38 +232,20 @@ def kind_of(x: Array, name: str) -> ArrayKind:
         TypeError: `x` is not an array of a known kind; the message says what is.
     """
     kind = _kind_of_type.get(type(x))
-    if kind is None:
-        kind = _resolve_kind(type(x), name)
-    return kind
+    return _resolve_kind(type(x), name) if kind is None else kind
 
 
 def _resolve_kind(array_type: type, name: str) -> ArrayKind:
-    is_array = {"numpy": ("ndarray",), "torch": ("Tensor",)}
     for base in array_type.__mro__:
-        module = base.__module__.split(".")[0]
-        if module in _KINDS_BY_MODULE and base.__name__ in is_array[module]:
-            kind = _kinds.get(module)
-            if kind is None:
-                kind = _kinds.setdefault(module, _KINDS_BY_MODULE[module]())
-            _kind_of_type[array_type] = kind
-            return kind
+        key = (base.__module__.partition(".")[0], base.__name__)
+        if key in _MAKERS:
+            # setdefault: of two threads that make a table at once, both must use the same one.
+            kind = _kinds.get(key) or _kinds.setdefault(key, _MAKERS[key]())
+            return _kind_of_type.setdefault(array_type, kind)
     raise TypeError(
         f"{name} is a {array_type.__module__}.{array_type.__qualname__}; expected a NumPy array or "
         "a torch tensor"
     )
-
-
-def dtype_of(kind: ArrayKind, x: Array, name: str) -> DType:
-    """The dtype of `x` as the C++ side names it.
-
-    Raises:
-        TypeError: the package has no use for that dtype.
-    """
-    dtype = kind.dtypes.get(x.dtype)
-    if dtype is None:
-        names = ", ".join(ours.name for ours in kind.native_dtypes)
-        raise TypeError(f"{name} has dtype {x.dtype}; expected one of {names}")
-    return dtype
 
 
 def require_same_kind(kind: ArrayKind, device: str, **arguments: Array | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparse_gemm import _C
-from sparse_gemm.arrays import Array, ArrayKind, available_threads, dtype_of, kind_of
+from sparse_gemm.arrays import Array, ArrayKind, available_threads, kind_of
 from sparse_gemm.errors import SparsityError, UnsupportedError
 from sparse_gemm.tensor import (
     PACKED_DTYPES,
@@ -53,7 +53,7 @@ def _dense_matrix(w: Array, pattern: _C.Pattern) -> _DenseMatrix:
     kind = kind_of(w, "w")
     if w.ndim != 2:
         raise ValueError(f"w has shape {tuple(w.shape)}; expected a matrix [M, K]")
-    dtype = dtype_of(kind, w, "w")
+    dtype = kind.dtype_of(w, "w")
     if not _C.supports(pattern, dtype):
         name = next(name for name, code in PATTERNS.items() if code == pattern)
         accepted = [d.name for d in kind.native_dtypes if _C.supports(pattern, d)] or ["none"]

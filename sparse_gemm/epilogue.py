@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sparse_gemm import _C
-from sparse_gemm.arrays import Array, ArrayKind, dtype_of, require_same_kind
+from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
 
 ACTIVATIONS: dict[str | None, _C.Activation] = {
     None: _C.Activation.none,
@@ -20,33 +20,22 @@ ACTIVATIONS: dict[str | None, _C.Activation] = {
     "gelu_tanh": _C.Activation.gelu_tanh,
     "silu": _C.Activation.silu,
 }
+ACTIVATION_CODES = {name: int(code) for name, code in ACTIVATIONS.items()}
 _FLOATS = (_C.DType.float32, _C.DType.float16, _C.DType.bfloat16)
+_FLOAT_CODES = tuple(int(dtype) for dtype in _FLOATS)
 
 
 class Terms(NamedTuple):
     """What a caller gave besides the two operands."""
 
-    bias: Array | None
-    activation: str | None
-    scale_m: Array | None
-    scale_n: Array | None
-    residual: Array | None
-    gate: Array | None
-    alpha: float
-    beta: float
-
-    def is_empty(self) -> bool:
-        """Whether D is the plain product."""
-        return (
-            self.bias is None
-            and self.activation is None
-            and self.scale_m is None
-            and self.scale_n is None
-            and self.residual is None
-            and self.gate is None
-            and self.alpha == 1.0
-            and self.beta == 0.0
-        )
+    bias: Array | None = None
+    activation: str | None = None
+    scale_m: Array | None = None
+    scale_n: Array | None = None
+    residual: Array | None = None
+    gate: Array | None = None
+    alpha: float = 1.0
+    beta: float = 0.0
 
     def arrays(self, names: Names) -> dict[str, Array]:
         """The arrays that are given, by the names that messages use."""
@@ -88,6 +77,38 @@ class Layout(NamedTuple):
     names: Names
 
 
+def activation_code(name: str | None) -> int:
+    """The number of the activation called `name`.
+
+    Raises:
+        ValueError: no such activation.
+    """
+    code = ACTIVATION_CODES.get(name) if name is None or isinstance(name, str) else None
+    if code is None:
+        raise ValueError(f"activation is {name!r}; expected one of {[*ACTIVATIONS]}")
+    return code
+
+
+# Address, number of the dtype and stride of a bias, as `_C.gemm` takes them.
+NO_BIAS = (0, int(_C.DType.float32), 1)
+
+
+def bias_arguments(kind: ArrayKind, bias: Array, m: int) -> tuple[int, int, int]:
+    """A bias [M] of `kind` on the cpu, for `_C.gemm`.
+
+    Raises:
+        TypeError, ValueError: it does not fit.
+    """
+    if kind_of(bias, "bias") is not kind or not kind.is_on_cpu(bias):
+        require_same_kind(kind, "cpu", bias=bias)
+    if bias.shape != (m,):
+        raise ValueError(f"bias has shape {tuple(bias.shape)}; expected ({m},)")
+    code = kind.codes.get(bias.dtype)
+    if code not in _FLOAT_CODES:
+        _check_dtype(kind, bias, "bias", _FLOATS)
+    return kind.address(bias), code, kind.strides(bias)[0]
+
+
 def build_epilogue(
     kind: ArrayKind, device: str, terms: Terms, layout: Layout
 ) -> tuple[_C.Epilogue, list[Array]]:
@@ -98,15 +119,17 @@ def build_epilogue(
     """
     require_same_kind(kind, device, **terms.arrays(layout.names))
     if (terms.residual is None) != (terms.beta == 0.0):
+        given = "not given" if terms.residual is None else "given"
         raise ValueError(
-            f"beta is {terms.beta} and residual is {'not ' if terms.residual is None else ''}given; "
-            "expected both or neither: the residual is multiplied by beta (pass beta=1.0 to add it)"
+            f"beta is {terms.beta} and residual is {given}; expected both or neither: the residual "
+            "is multiplied by beta (pass beta=1.0 to add it)"
         )
-    epilogue = _C.Epilogue()
     held: list[Array] = []
+    epilogue = _C.Epilogue()
     epilogue.alpha = terms.alpha
     epilogue.beta = terms.beta
-    epilogue.activation = _activation(terms.activation)
+    activation_code(terms.activation)
+    epilogue.activation = ACTIVATIONS[terms.activation]
     if terms.bias is not None:
         if tuple(terms.bias.shape) != (layout.m,):
             raise ValueError(f"bias has shape {tuple(terms.bias.shape)}; expected ({layout.m},)")
@@ -122,16 +145,9 @@ def build_epilogue(
     return epilogue, held
 
 
-def _activation(name: str | None) -> _C.Activation:
-    found = ACTIVATIONS.get(name) if name is None or isinstance(name, str) else None
-    if found is None:
-        raise ValueError(f"activation is {name!r}; expected one of {', '.join(map(repr, ACTIVATIONS))}")
-    return found
-
-
 def _check_dtype(kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DType]) -> _C.DType:
-    dtype = dtype_of(kind, x, name)
-    if dtype not in accepted:
+    dtype = kind.dtypes.get(x.dtype)
+    if dtype is None or dtype not in accepted:
         names = ", ".join(d.name for d in accepted)
         raise TypeError(f"{name} has dtype {x.dtype}; expected {names}")
     return dtype

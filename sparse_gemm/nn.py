@@ -25,6 +25,7 @@ from torch.nn import Parameter
 from sparse_gemm import _state_dict, ops, torch_ops
 from sparse_gemm._layer_format import check_bias, check_dtype, describe_violation, stored_shapes
 from sparse_gemm._state_dict import compressed_state_dict
+from sparse_gemm.compression import compress
 from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import Sparse24Tensor
 
@@ -37,6 +38,9 @@ _WEIGHT_IS_READ_ONLY = (
     "SparseLinear.weight is made from the compressed weight on demand and cannot be assigned: "
     "use load_state_dict, or make a new layer with SparseLinear.from_linear"
 )
+
+# Under one name for all devices: the question is asked at every call.
+_autocast_is_on = torch._C._is_any_autocast_enabled
 
 
 class SparseLinear(torch.nn.Module):
@@ -83,6 +87,7 @@ class SparseLinear(torch.nn.Module):
         pattern: str = "2:4",
         backend: str = "auto",
     ) -> None:
+        """Makes an all-zero layer; the arguments are the class's."""
         super().__init__()
         dtype = dtype or torch.get_default_dtype()
         check_dtype(dtype, pattern)
@@ -135,7 +140,7 @@ class SparseLinear(torch.nn.Module):
         weight = linear.weight.detach()
         check_dtype(weight.dtype, pattern)
         try:
-            a = ops.compress(weight, pattern=pattern, policy="prune" if prune else "raise")
+            a = compress(weight, pattern=pattern, policy="prune" if prune else "raise")
         except SparsityError as error:
             message = (
                 f"linear.weight {describe_violation(error, pattern)}: "
@@ -236,26 +241,29 @@ class SparseLinear(torch.nn.Module):
             ValueError, TypeError: shape, dtype or device of the input is not the layer's.
             RuntimeError: the input or the bias requires grad and gradients are enabled.
         """
-        if torch_ops.needs_dispatcher(input, self._buffers["values"]):
+        if torch.compiler.is_compiling() or _autocast_is_on():
             return self._forward_as_op(input)
-        a, bias = self.compressed, self._parameters["bias"]
-        if torch.is_autocast_enabled(a.values.device.type):
-            dtype = torch.get_autocast_dtype(a.values.device.type)
-            input, values, bias = (_autocast(t, dtype) for t in (input, a.values, bias))
-            a = Sparse24Tensor(
-                values, a.metadata, a.shape, pattern=self.pattern, validate=False
-            )
-        y = ops.linear_eager(input, a, bias, activation=self.activation, backend=self.backend)
+        if type(input) is not Tensor and isinstance(input, (Tensor, torch.fx.Proxy)):
+            return self._forward_as_op(input)
+        bias = self._parameters["bias"]
+        y = ops.linear(
+            input, self.compressed, bias, activation=self.activation, backend=self.backend
+        )
         return cast(Tensor, y)
 
     def _forward_as_op(self, input: Tensor) -> Tensor:
-        """forward through torch's dispatcher: for compilers, tracers, fake and meta tensors."""
-        values, bias = self.values, self.bias
+        """forward through torch's dispatcher: for compilers, tracers, stand-ins and autocast."""
+        if torch.compiler.is_compiling():
+            values, metadata = self.values, self.metadata
+        else:
+            a = self.compressed  # for its look at buffers that somebody may have replaced
+            values, metadata = a.values, a.metadata
+        bias = self.bias
         if not values.is_meta and torch.is_autocast_enabled(values.device.type):
             dtype = torch.get_autocast_dtype(values.device.type)
             input, values, bias = (_autocast(t, dtype) for t in (input, values, bias))
         return torch_ops.call_linear(
-            *(input, values, self.metadata, self.in_features, self.pattern, bias),
+            *(input, values, metadata, self.in_features, self.pattern, bias),
             activation=self.activation,
             backend=self.backend,
         )
@@ -271,14 +279,14 @@ class SparseLinear(torch.nn.Module):
         return ", ".join(parts)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The view is made again on demand; a copy or a pickle needs the buffers alone.
+        """For copies and pickles: all but the view, which is made again on demand."""
         return {**self.__dict__, "_view": None}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SparseLinear:
         # to(), half(), cuda() and all their kind come through here. The dtype is tried first, so
         # that a layer is never left half-converted.
         check_dtype(fn(self.values.new_empty(0)).dtype, self.pattern)
-        return cast(SparseLinear, super()._apply(fn, recurse))
+        return cast(SparseLinear, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool

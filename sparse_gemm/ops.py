@@ -11,9 +11,19 @@ import math
 from typing import Any
 
 from sparse_gemm import _C
-from sparse_gemm.arrays import Array, ArrayKind, available_threads, kind_of, require_same_kind
+from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
 from sparse_gemm.compression import check, compress, prune
-from sparse_gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
+from sparse_gemm.epilogue import (
+    ACTIVATION_CODES,
+    LINEAR_NAMES,
+    MATMUL_NAMES,
+    NO_BIAS,
+    Layout,
+    Terms,
+    activation_code,
+    bias_arguments,
+    build_epilogue,
+)
 from sparse_gemm.errors import UnsupportedError
 from sparse_gemm.tensor import Sparse24Tensor
 
@@ -71,9 +81,13 @@ def linear(
         RuntimeError: x (or another tensor) requires grad while gradients are enabled.
     """
     kind = kind_of(x, "x")
+    if kind.must_dispatch(x):
+        terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
+        return kind.dispatched_ops.linear(x, a, terms, out, out_dtype, stream, backend)
+    if (x_scale is w_scale is residual is gate is None) and alpha == 1.0 and beta == 0.0:
+        return _linear(kind, x, a, bias, activation, None, out, out_dtype, stream, backend)
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
-    call = kind.dispatched_ops().linear if kind.must_dispatch(x) else linear_eager
-    return call(x, a, terms, out, out_dtype, stream, backend)
+    return _linear(kind, x, a, bias, activation, terms, out, out_dtype, stream, backend)
 
 
 def linear_eager(
@@ -85,38 +99,65 @@ def linear_eager(
     stream: Any = None,
     backend: str = "auto",
 ) -> Array:
-    """`linear` on arrays that hold data: checks, then the C++ call."""
+    """`linear` on arrays that hold data, whatever dispatcher looks on."""
     kind = kind_of(x, "x")
+    return _linear(
+        kind, x, a, terms.bias, terms.activation, terms, out, out_dtype, stream, backend
+    )
+
+
+def _linear(
+    kind: ArrayKind,
+    x: Array,
+    a: Sparse24Tensor,
+    bias: Array | None,
+    activation: str | None,
+    terms: Terms | None,
+    out: Array | None,
+    out_dtype: Any,
+    stream: Any,
+    backend: str,
+) -> Array:
+    """Checks, then the C++ call. `terms` is None if there are none but bias and activation."""
     _check_operands(kind, a, x, "x", stream, backend)
     m, k = a.shape
-    shape = tuple(x.shape)
-    if not shape or shape[-1] != k:
-        raise ValueError(f"x has shape {shape}; expected [..., {k}], as a has shape {a.shape}")
-    leading = shape[:-1]
-    n = leading[0] if len(leading) == 1 else math.prod(leading)
-    if a.scale is not None and terms.scale_m is None:
-        terms = terms._replace(scale_m=a.scale)
-    epilogue, held = None, None
-    if not terms.is_empty():
-        layout = Layout(m, (*leading, m), leading, True, LINEAR_NAMES)
-        epilogue, held = build_epilogue(kind, a.device, terms, layout)
+    shape = x.shape
+    if len(shape) == 0 or shape[-1] != k:
+        raise ValueError(f"x has shape {tuple(shape)}; expected [..., {k}], as a has {a.shape}")
+    d_shape = (*shape[:-1], m)
+    n = shape[0] if len(shape) == 2 else math.prod(shape[:-1])
+    if a.scale is not None and (terms is None or terms.scale_m is None):
+        terms = (terms or Terms(bias, activation))._replace(scale_m=a.scale)
     if kind.gradients_enabled():
-        kind.refuse_gradients(x=x, **terms.arrays(LINEAR_NAMES))
-    y = _result(kind, x, a, (*leading, m), out, out_dtype, exact=epilogue is None)
+        others = {"bias": bias} if terms is None else terms.arrays(LINEAR_NAMES)
+        kind.refuse_gradients(x=x, **others)
+    epilogue, held = None, None
+    if terms is not None:
+        layout = Layout(m, d_shape, d_shape[:-1], True, LINEAR_NAMES)
+        epilogue, held = build_epilogue(kind, a.device, terms, layout)
+    exact = terms is bias is activation is None
+    y = _result(kind, x, a, d_shape, out, out_dtype, exact)
     b, b_row_stride, b_col_stride = _as_matrix(kind, x, n, k)
-    d, d_row_stride, d_col_stride = _as_matrix(kind, y, n, m)
+    d, d_row_stride, d_col_stride = (y, m, 1) if out is None else _as_matrix(kind, y, n, m)
+    address = kind.address
     _C.gemm(
         m,
         n,
         k,
-        kind.address(a.values),
-        kind.address(a.metadata),
-        a._dtype_code,
-        a._pattern_code,
-        _C.DenseOperand(kind.address(b), a._dtype_code, b_col_stride, b_row_stride),
-        _C.DenseOperand(kind.address(d), kind.dtypes[y.dtype], d_col_stride, d_row_stride),
+        address(a.values),
+        address(a.metadata),
+        *a._codes,
+        address(b),
+        b_col_stride,
+        b_row_stride,
+        address(d),
+        kind.codes[y.dtype],
+        d_col_stride,
+        d_row_stride,
+        *(NO_BIAS if bias is None else bias_arguments(kind, bias, m)),
+        ACTIVATION_CODES[None] if activation is None else activation_code(activation),
+        kind.num_threads(),
         epilogue,
-        available_threads(),
     )
     del held  # kept the terms' arrays alive until here
     return y
@@ -158,7 +199,7 @@ def matmul(
     """
     kind = kind_of(b, "b")
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
-    call = kind.dispatched_ops().matmul if kind.must_dispatch(b) else matmul_eager
+    call = kind.dispatched_ops.matmul if kind.must_dispatch(b) else matmul_eager
     return call(a, b, terms, out, out_dtype, stream, backend)
 
 
@@ -187,12 +228,11 @@ def matmul_eager(
     for name, matrix in (("residual", terms.residual), ("gate", terms.gate)):
         if matrix is not None and tuple(matrix.shape) != d_shape:
             raise ValueError(f"{name} has shape {tuple(matrix.shape)}; expected {d_shape}")
-    exact = terms.is_empty()
-    d = _result(kind, b, a, d_shape, out, out_dtype, exact=exact)
+    exact = terms == Terms()
+    d = _result(kind, b, a, d_shape, out, out_dtype, exact)
     layout = Layout(m, (m, n), (n,), False, MATMUL_NAMES)
     for index in itertools.product(*map(range, shape[:-2])):
-        part = terms.at(index)
-        epilogue, held = (None, []) if exact else build_epilogue(kind, a.device, part, layout)
+        epilogue, held = build_epilogue(kind, a.device, terms.at(index), layout)
         b_item, d_item = (x if x.ndim == 2 else x[:, None] for x in (b[index], d[index]))
         _C.gemm(
             m,
@@ -200,12 +240,16 @@ def matmul_eager(
             k,
             kind.address(a.values),
             kind.address(a.metadata),
-            a._dtype_code,
-            a._pattern_code,
-            _C.DenseOperand(kind.address(b_item), a._dtype_code, *kind.strides(b_item)),
-            _C.DenseOperand(kind.address(d_item), kind.dtypes[d.dtype], *kind.strides(d_item)),
+            *a._codes,
+            kind.address(b_item),
+            *kind.strides(b_item),
+            kind.address(d_item),
+            kind.codes[d.dtype],
+            *kind.strides(d_item),
+            *NO_BIAS,
+            ACTIVATION_CODES[None],
+            kind.num_threads(),
             epilogue,
-            available_threads(),
         )
         del held  # kept the terms' arrays alive until here
     return d
@@ -215,26 +259,34 @@ def _check_operands(
     kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, stream: Any, backend: str
 ) -> None:
     """What must hold before anything is computed: kinds, dtypes, devices, backend."""
+    if (
+        type(a) is Sparse24Tensor
+        and a._kind is kind
+        and a.dtype == x.dtype
+        and kind.is_on_cpu(x)
+        and kind.is_on_cpu(a.values)
+        and stream is None
+        and backend in ("auto", "cpu")
+    ):
+        return
     if type(a) is not Sparse24Tensor:
         raise TypeError(
-            f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with sparse_gemm.compress"
+            f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with "
+            "sparse_gemm.compress"
         )
     if a._kind is not kind:
         raise TypeError(f"{name} is a {kind.name} array; expected {a._kind.name}, as a is")
-    if x.dtype != a.values.dtype:
+    if a.dtype != x.dtype:
         raise TypeError(f"{name} has dtype {x.dtype}; expected {a.dtype}, as a has")
-    if not (kind.is_on_cpu(x) and kind.is_on_cpu(a.values)):
-        require_same_kind(kind, a.device, **{name: x})
+    require_same_kind(kind, a.device, **{name: x})
+    if a.device != "cpu" or backend == "cuda":
         raise UnsupportedError(
-            f"a and {name} are on {a.device}, and this build has the cpu backend alone: "
-            "move them to the cpu"
+            f"a and {name} are on {a.device} and backend is {backend!r}, but this build has the cpu "
+            "backend alone: move both to the cpu and leave backend at 'auto'"
         )
-    if stream is not None:
-        raise ValueError(f"stream is {stream!r}; expected None: {name} is on the cpu")
     if backend not in ("auto", "cpu"):
-        if backend == "cuda":
-            raise UnsupportedError("backend is 'cuda', and this build has the cpu backend alone")
         raise ValueError(f"backend is {backend!r}; expected 'auto', 'cpu' or 'cuda'")
+    raise ValueError(f"stream is {stream!r}; expected None, as {name} is on the cpu")
 
 
 def _result(
@@ -244,18 +296,17 @@ def _result(
     shape: tuple[int, ...],
     out: Array | None,
     out_dtype: Any,
-    *,
     exact: bool,
 ) -> Array:
-    """The array to write to: `out` if it fits, else a new one."""
+    """The array to write to: `out` if it fits, else a new one. `exact`: D is the plain product."""
+    if out is None and out_dtype is None and a._dtype_code is not _INT8:
+        return kind.empty(x, shape, x.dtype)
     if out is not None and out_dtype is None:
         native = out.dtype
     elif out_dtype is not None:
         native = kind.native(out_dtype, "out_dtype")
-    elif a._dtype_code is _INT8:
-        native = kind.native_dtypes[_C.DType.int32 if exact else _C.DType.float32]
     else:
-        native = x.dtype
+        native = kind.native_dtypes[_C.DType.int32 if exact else _C.DType.float32]
     if not exact and native == kind.native_dtypes[_C.DType.int32]:
         raise ValueError(
             "out_dtype is int32, which holds the exact product; expected no scale, bias, "
@@ -270,15 +321,16 @@ def _result(
         )
     if out.ndim > 2 and not kind.is_contiguous(out):
         raise ValueError("out is not contiguous; expected a contiguous array, or a matrix of any strides")
-    kind.require_writable(out)
+    if not kind.is_writable(out):
+        raise ValueError("out is read-only, or autograd watches it; expected one to write to")
     return out
 
 
 def _as_matrix(kind: ArrayKind, x: Array, rows: int, columns: int) -> tuple[Array, int, int]:
     """`x` [..., columns] as a matrix [rows, columns]: an array to hold, and its strides."""
-    if len(x.shape) != 2:
-        if kind.is_contiguous(x):
-            return x, columns, 1
+    if kind.is_contiguous(x):
+        return x, columns, 1
+    if x.ndim != 2:
         x = x.reshape(rows, columns)
     row_stride, column_stride = kind.strides(x)
     return x, row_stride, column_stride

@@ -192,11 +192,8 @@ def compress(w: Array, pattern: str = "2:4", policy: str = "raise") -> Compresse
     """
     if policy not in ("raise", "prune"):
         raise ValueError(f"policy is {policy!r}; expected 'raise' or 'prune'")
-    if policy == "prune":
-        w = prune(w, pattern)
+    w, geometry = _as_matrix(prune(w, pattern) if policy == "prune" else w, pattern)
     check(w, pattern)
-    w, geometry = _as_matrix(w, pattern)
-
     places = _in_places(w, geometry)
     nibbles = _choose_nibbles(_non_zero_places(places), geometry)
     stored = np.take_along_axis(places, _stored_places(nibbles, geometry)[..., None], axis=2)

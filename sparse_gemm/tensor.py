@@ -11,7 +11,6 @@ from sparse_gemm.arrays import (
     Array,
     ArrayKind,
     available_threads,
-    dtype_of,
     kind_of,
     require_same_kind,
 )
@@ -56,6 +55,7 @@ class Sparse24Tensor:
     """
 
     __slots__ = (
+        "_codes",
         "_dtype_code",
         "_kind",
         "_pattern_code",
@@ -101,12 +101,13 @@ class Sparse24Tensor:
         self.scale = scale
         self.group_size = group_size
         self._dtype_code, self.dtype = self._find_dtype(dtype)
+        self._codes = (int(self._dtype_code), int(self._pattern_code))  # as `_C.gemm` takes them
         if validate:
             self._validate()
 
     def _find_dtype(self, dtype: Any) -> tuple[_C.DType, Any]:
         if self.pattern != "4:8":
-            return dtype_of(self._kind, self.values, "values"), self.values.dtype
+            return self._kind.dtype_of(self.values, "values"), self.values.dtype
         name = getattr(dtype, "name", dtype) or "int4"
         codes = {code.name: code for code in PACKED_DTYPES}
         if str(name) not in codes:

@@ -18,6 +18,7 @@ from torch.autograd import forward_ad
 
 from sparse_gemm import ops
 from sparse_gemm._layer_format import stored_shapes
+from sparse_gemm.epilogue import Terms
 from sparse_gemm.tensor import Sparse24Tensor
 
 __all__ = ["call_linear", "linear", "matmul", "needs_dispatcher", "to_dense"]
@@ -35,7 +36,7 @@ _SCHEMAS = {
 }
 
 # Held for the life of the process: torch drops a Library's operators when it is collected.
-_library = torch.library.Library("sparse_gemm", "DEF")
+_library: Any = torch.library.Library("sparse_gemm", "DEF")  # type: ignore[no-untyped-call]
 for _name, _schema in _SCHEMAS.items():
     _library.define(_name + _schema, tags=(torch.Tag.pt2_compliant_tag,))
 
@@ -43,6 +44,7 @@ _num_dispatch_modes = torch._C._len_torch_dispatch_stack
 _num_function_modes = torch._C._len_torch_function_stack
 _innermost_transform = torch._C._functorch.peek_interpreter_stack
 _jit_trace = torch._C._get_tracing_state
+_unpack_dual: Callable[[Tensor], Any] = forward_ad.unpack_dual
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
 
@@ -50,8 +52,9 @@ def needs_dispatcher(*tensors: Any) -> bool:
     """Whether a call must go through torch's dispatcher: something looks on, or stands in for data.
 
     True while torch compiles, exports, traces or differentiates forward, under any of its dispatch
-    or function modes and torch.func transforms, and if a tensor is on the meta device or of a subclass (fake and
-    functional tensors, torch.fx's proxies). Arguments of other kinds do not count.
+    or function modes and torch.func transforms, and if a tensor is on the meta device or of a
+    subclass (fake and functional tensors, torch.fx's proxies). Arguments of other kinds do not
+    count.
     """
     if (
         torch.compiler.is_compiling()
@@ -74,36 +77,39 @@ def needs_dispatcher(*tensors: Any) -> bool:
 def linear(
     x: Tensor,
     a: Sparse24Tensor,
-    bias: Tensor | None = None,
-    *,
-    w_scale: Tensor | None = None,
+    terms: Terms,
     out: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
     stream: Any = None,
-    **epilogue: Any,
+    backend: str = "auto",
 ) -> Tensor:
-    """sparse_gemm.linear through the dispatcher; see there for the arguments."""
-    _refuse_stream(stream)
-    epilogue["w_scale"] = a.scale if w_scale is None else w_scale
-    y = call_linear(x, a.values, a.metadata, a.shape[1], a.pattern, bias, **epilogue)
-    return y if out is None else out.copy_(y)
+    """ops.linear_eager through the dispatcher: the same arguments, the same result."""
+    y = call_linear(
+        *(x, a.values, a.metadata, a.shape[1], a.pattern, terms.bias),
+        w_scale=a.scale if terms.scale_m is None else terms.scale_m,
+        x_scale=terms.scale_n,
+        **_common_terms(terms, out, out_dtype, stream, backend),
+    )
+    return y if out is None else _copy_to(out, y)
 
 
 def matmul(
     a: Sparse24Tensor,
     b: Tensor,
-    *,
-    a_scale: Tensor | None = None,
+    terms: Terms,
     out: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
     stream: Any = None,
-    **epilogue: Any,
+    backend: str = "auto",
 ) -> Tensor:
-    """sparse_gemm.matmul through the dispatcher; see there for the arguments."""
-    _refuse_stream(stream)
-    epilogue["a_scale"] = a.scale if a_scale is None else a_scale
+    """ops.matmul_eager through the dispatcher: the same arguments, the same result."""
     d = torch.ops.sparse_gemm.matmul.default(
-        *(a.values, a.metadata, a.shape[1], a.pattern, b), **epilogue
+        *(a.values, a.metadata, a.shape[1], a.pattern, b, terms.bias),
+        a_scale=a.scale if terms.scale_m is None else terms.scale_m,
+        b_scale=terms.scale_n,
+        **_common_terms(terms, out, out_dtype, stream, backend),
     )
-    return cast(Tensor, d if out is None else out.copy_(d))
+    return cast(Tensor, d if out is None else _copy_to(out, d))
 
 
 def call_linear(
@@ -128,21 +134,49 @@ def to_dense(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -
     return cast(Tensor, w)
 
 
-def _refuse_stream(stream: Any) -> None:
+def _common_terms(
+    terms: Terms,
+    out: Tensor | None,
+    out_dtype: torch.dtype | None,
+    stream: Any,
+    backend: str,
+) -> dict[str, Any]:
+    """The keywords that linear and matmul share."""
     if stream is not None:
         raise ValueError(
             f"stream is {stream!r}, but a call that torch traces or compiles runs on torch's "
-            "current stream: use torch.cuda.stream instead"
+            "current stream: expected None"
         )
+    return {
+        "activation": terms.activation,
+        "residual": terms.residual,
+        "gate": terms.gate,
+        "alpha": terms.alpha,
+        "beta": terms.beta,
+        "out_dtype": out.dtype if out_dtype is None and out is not None else out_dtype,
+        "backend": backend,
+    }
 
 
-def _operand(
-    values: Tensor, metadata: Tensor, in_features: int, pattern: str
-) -> Sparse24Tensor:
-    """The parts as one matrix. Shapes are checked, so that no kernel reads past an end; the
-    nibbles are not: whoever made the parts has done that, and it would cost at every call."""
+def _copy_to(out: Tensor, result: Tensor) -> Tensor:
+    # copy_ alone would broadcast and convert.
+    if out.shape != result.shape or out.dtype != result.dtype:
+        raise ValueError(
+            f"out has shape {tuple(out.shape)} and dtype {out.dtype}; expected "
+            f"{tuple(result.shape)} and {result.dtype}"
+        )
+    return out.copy_(result)
+
+
+def _check_parts(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> None:
+    """Raises unless the parts have the shapes of one matrix, so that no kernel reads past an end.
+
+    The nibbles are not looked at: whoever made the parts has, and it would cost at every call.
+    """
     if values.ndim != 2:
         raise ValueError(f"values has {values.ndim} dimensions; expected 2")
+    if in_features < 0:
+        raise ValueError(f"in_features is {in_features}; expected at least 0")
     shapes = stored_shapes(values.shape[0], in_features, pattern)
     for name, part, shape in zip(("values", "metadata"), (values, metadata), shapes, strict=True):
         if tuple(part.shape) != shape:
@@ -152,17 +186,36 @@ def _operand(
             )
     if metadata.dtype is not torch.uint8:
         raise TypeError(f"metadata has dtype {metadata.dtype}; expected torch.uint8")
+
+
+def _operand(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Sparse24Tensor:
+    _check_parts(values, metadata, in_features, pattern)
+    parts = (values.contiguous(), metadata.contiguous())
     shape = (values.shape[0], in_features)
-    return Sparse24Tensor(
-        *(values.contiguous(), metadata.contiguous(), shape), pattern=pattern, validate=False
-    )
+    return Sparse24Tensor(*parts, shape, pattern=pattern, validate=False)
 
 
 def _linear_kernel(
-    x: Tensor, values: Tensor, metadata: Tensor, in_features: int, pattern: str, *args: Any, **kw: Any
+    x: Tensor,
+    values: Tensor,
+    metadata: Tensor,
+    in_features: int,
+    pattern: str,
+    bias: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    x_scale: Tensor | None = None,
+    w_scale: Tensor | None = None,
+    residual: Tensor | None = None,
+    gate: Tensor | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    out_dtype: torch.dtype | None = None,
+    backend: str = "auto",
 ) -> Tensor:
     a = _operand(values, metadata, in_features, pattern)
-    return cast(Tensor, ops.linear_eager(x, a, *args, **kw))
+    terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
+    return cast(Tensor, ops.linear_eager(x, a, terms, out_dtype=out_dtype, backend=backend))
 
 
 def _matmul_kernel(
@@ -172,10 +225,20 @@ def _matmul_kernel(
     pattern: str,
     b: Tensor,
     bias: Tensor | None = None,
-    **kw: Any,
+    *,
+    activation: str | None = None,
+    a_scale: Tensor | None = None,
+    b_scale: Tensor | None = None,
+    residual: Tensor | None = None,
+    gate: Tensor | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    out_dtype: torch.dtype | None = None,
+    backend: str = "auto",
 ) -> Tensor:
     a = _operand(values, metadata, in_features, pattern)
-    return cast(Tensor, ops.matmul_eager(a, b, bias=bias, **kw))
+    terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
+    return cast(Tensor, ops.matmul_eager(a, b, terms, out_dtype=out_dtype, backend=backend))
 
 
 def _to_dense_kernel(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
@@ -193,7 +256,9 @@ def _result_dtype(
     if dense.dtype.is_floating_point:
         return dense.dtype
     plain = terms.pop("alpha", 1.0) == 1.0 and terms.pop("beta", 0.0) == 0.0
-    return torch.int32 if plain and not any(v is not None for v in terms.values()) else torch.float32
+    return (
+        torch.int32 if plain and not any(v is not None for v in terms.values()) else torch.float32
+    )
 
 
 def _linear_fake(
@@ -208,6 +273,7 @@ def _linear_fake(
     backend: str = "auto",
     **terms: Any,
 ) -> Tensor:
+    _check_parts(values, metadata, in_features, pattern)
     if x.ndim == 0 or x.shape[-1] != in_features:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected [..., {in_features}]")
     dtype = _result_dtype("x", x, values, out_dtype, bias=bias, **terms)
@@ -226,6 +292,7 @@ def _matmul_fake(
     backend: str = "auto",
     **terms: Any,
 ) -> Tensor:
+    _check_parts(values, metadata, in_features, pattern)
     if b.ndim == 0 or b.shape[max(b.ndim - 2, 0)] != in_features:
         raise ValueError(f"b has shape {tuple(b.shape)}; expected [..., {in_features}, N]")
     dtype = _result_dtype("b", b, values, out_dtype, bias=bias, **terms)
@@ -234,6 +301,7 @@ def _matmul_fake(
 
 
 def _to_dense_fake(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
+    _check_parts(values, metadata, in_features, pattern)
     return values.new_empty((values.shape[0], in_features))
 
 
@@ -243,7 +311,7 @@ def _refuse_gradients(name: str, arguments: dict[str, Any]) -> None:
     if torch.is_grad_enabled():
         wanted += [key for key, tensor in tensors.items() if tensor.requires_grad]
     if forward_ad._current_level >= 0:
-        duals = {key: forward_ad.unpack_dual(tensor) for key, tensor in tensors.items()}
+        duals = {key: _unpack_dual(tensor) for key, tensor in tensors.items()}
         wanted += [key for key, dual in duals.items() if dual.tangent is not None]
     if wanted:
         raise RuntimeError(
@@ -277,7 +345,7 @@ def _vmap_kernel(name: str) -> Callable[..., NoReturn]:
 
 
 def _register() -> None:
-    kernels = {
+    kernels: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         "linear": (_linear_kernel, _linear_fake),
         "matmul": (_matmul_kernel, _matmul_fake),
         "to_dense": (_to_dense_kernel, _to_dense_fake),

@@ -28,32 +28,88 @@ void raise_if_error(const Status& status) {
   }
 }
 
-const void* pointer(uintptr_t address) { return reinterpret_cast<const void*>(address); }
-void* mutable_pointer(uintptr_t address) { return reinterpret_cast<void*>(address); }
+const void* pointer(int64_t address) { return reinterpret_cast<const void*>(address); }
+void* mutable_pointer(int64_t address) { return reinterpret_cast<void*>(address); }
 
-VectorOperand vector_operand(uintptr_t data, DType dtype, int64_t stride) {
+VectorOperand vector_operand(int64_t data, DType dtype, int64_t stride) {
   return {pointer(data), dtype, stride};
 }
-DenseOperand dense_operand(uintptr_t data, DType dtype, int64_t row_stride, int64_t col_stride) {
+DenseOperand dense_operand(int64_t data, DType dtype, int64_t row_stride, int64_t col_stride) {
   return {mutable_pointer(data), dtype, row_stride, col_stride};
 }
 
 CpuProps cpu_props(int num_threads) { return {cpu::current_isa(), num_threads}; }
 
-// All arguments are positional and plain: this is the call whose overhead users feel.
-void gemm(int64_t m, int64_t n, int64_t k, uintptr_t values, uintptr_t metadata, DType a_dtype,
-          Pattern pattern, const DenseOperand& b, const DenseOperand& d, const Epilogue* epilogue,
-          int num_threads) {
-  Problem problem{m, n, k, {}, b, d, {}};
-  problem.a = {pointer(values), static_cast<const uint8_t*>(pointer(metadata)), a_dtype, pattern};
-  if (epilogue != nullptr) problem.epilogue = *epilogue;
+// `gemm` is the call whose overhead users feel, so it takes CPython's vectorcall arguments as they
+// come: pybind11's own conversion of twenty arguments costs several times what a small layer takes.
+// All are ints (a pointer or an enum is its number) but the last, an Epilogue or None, which
+// replaces bias and activation where there is more to say.
+enum GemmArgument : Py_ssize_t {
+  kM, kN, kK,
+  kValues, kMetadata, kAbDType, kPattern,
+  kB, kBRowStride, kBColStride,
+  kD, kDDType, kDRowStride, kDColStride,
+  kBias, kBiasDType, kBiasStride, kActivation,
+  kNumThreads, kEpilogue, kNumGemmArguments,
+};
+
+Problem problem_of(const int64_t* ints) {
+  Problem problem;
+  problem.m = ints[kM];
+  problem.n = ints[kN];
+  problem.k = ints[kK];
+  problem.a.values = pointer(ints[kValues]);
+  problem.a.metadata = static_cast<const uint8_t*>(pointer(ints[kMetadata]));
+  problem.a.dtype = static_cast<DType>(ints[kAbDType]);
+  problem.a.pattern = static_cast<Pattern>(ints[kPattern]);
+  problem.b =
+      dense_operand(ints[kB], problem.a.dtype, ints[kBRowStride], ints[kBColStride]);
+  problem.d = dense_operand(ints[kD], static_cast<DType>(ints[kDDType]), ints[kDRowStride],
+                            ints[kDColStride]);
+  problem.epilogue.bias =
+      vector_operand(ints[kBias], static_cast<DType>(ints[kBiasDType]), ints[kBiasStride]);
+  problem.epilogue.activation = static_cast<Activation>(ints[kActivation]);
+  return problem;
+}
+
+void gemm(PyObject* const* arguments, Py_ssize_t count) {
+  if (count != kNumGemmArguments) {
+    throw py::type_error("gemm takes " + std::to_string(kNumGemmArguments) + " arguments");
+  }
+  int64_t ints[kEpilogue];
+  for (Py_ssize_t i = 0; i < kEpilogue; ++i) {
+    ints[i] = PyLong_AsLongLong(arguments[i]);
+    if (ints[i] == -1 && PyErr_Occurred()) throw py::error_already_set();
+  }
+  Problem problem = problem_of(ints);
+  if (arguments[kEpilogue] != Py_None) {
+    problem.epilogue = py::cast<const Epilogue&>(py::handle(arguments[kEpilogue]));
+  }
   Status status = Status::ok();
   {
     py::gil_scoped_release release;
-    status = run_gemm(problem, cpu_props(num_threads));
+    status = run_gemm(problem, cpu_props(static_cast<int>(ints[kNumThreads])));
   }
   raise_if_error(status);
 }
+
+PyObject* gemm_vectorcall(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+  try {
+    gemm(arguments, count);
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+    return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+PyMethodDef gemm_method = {
+    "gemm", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&gemm_vectorcall)),
+    METH_FASTCALL,
+    "Computes D = epilogue(A @ B); see enum GemmArgument in bind_gemm.cpp for the arguments."};
 
 Plan plan(int64_t m, int64_t n, int64_t k, DType ab_dtype, Pattern pattern, DType d_dtype, Isa isa,
           int num_threads) {
@@ -118,7 +174,7 @@ void bind_gemm(py::module_& m) {
       .def_readwrite("gate", &Epilogue::gate);
   bind_isa(m);
   bind_plan(m);
-  m.def("gemm", &gemm);
+  m.attr("gemm") = py::reinterpret_steal<py::object>(PyCFunction_New(&gemm_method, nullptr));
 }
 
 }  // namespace sparse_gemm::bindings

@@ -1,5 +1,6 @@
 #include "core/validate.h"
 
+#include <cstdint>
 #include <string>
 
 namespace sparse_gemm {
@@ -32,6 +33,12 @@ Status validate(const Problem& problem) {
         "the dense operand has dtype " + std::string(name_of(problem.b.dtype)) +
         ", the sparse one " + std::string(name_of(problem.a.dtype)) +
         "; expected the same: convert one of them");
+  }
+  constexpr int64_t kMaxInt8Product = 128 * 128;
+  if (problem.a.dtype == DType::kInt8 &&
+      k_compressed(problem.a.pattern, problem.k) > INT32_MAX / kMaxInt8Product) {
+    return Status::unsupported("K is " + std::to_string(problem.k) +
+                               ": an int32 sum of that many int8 products could wrap; split K");
   }
   const Epilogue& e = problem.epilogue;
   for (const Status& status :

@@ -2,13 +2,15 @@
 //
 //   d = silu(gate) * act(alpha * scale_m * scale_n * acc + bias) + beta * c
 //
-// The tile is worked on line by line, a line running along the dimension of D that is contiguous;
-// each term is one short loop over a line in L1, which the compiler vectorises.
+// The tile is worked on line by line, a line running along the dimension of D that is contiguous
+// (the accumulators are transposed in L1 where that is M); each term is one short loop over a line,
+// which the compiler vectorises.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "core/kernel_config.h"
 #include "core/problem.h"
 #include "cpu/activation.h"
 
@@ -133,21 +135,46 @@ struct EpilogueLine {
   }
 };
 
-// Lines of a tile: calls body(line, accumulators of the line, their stride).
-template <typename Lane, typename Body>
-SPARSE_GEMM_INLINE void for_each_line(const AccumulatorTile<Lane>& tile, bool along_m, Body body) {
-  const int64_t lines = along_m ? tile.tokens : tile.rows;
-  const int64_t length = along_m ? tile.rows : tile.tokens;
-  for (int64_t l = 0; l < lines; ++l) {
-    for (int64_t begin = 0; begin < length; begin += kMaxLine) {
-      const int64_t row = along_m ? begin : l;
-      const int64_t token = along_m ? l : begin;
-      const Line line{tile.m_begin + row, tile.n_begin + token,
-                      std::min(kMaxLine, length - begin), along_m};
-      body(line, tile.lanes + row * tile.width + token, along_m ? tile.width : 1);
+// Hands a tile's accumulators to body(line, lanes) line by line, the lanes contiguous.
+template <typename Lane>
+struct TileLines {
+  // Tokens transposed at a time: one cache line of each row's accumulators.
+  static constexpr int64_t kTokens = 16;
+
+  template <typename Body>
+  static SPARSE_GEMM_INLINE void along_n(const AccumulatorTile<Lane>& tile, Body body) {
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      for (int64_t token = 0; token < tile.tokens; token += kMaxLine) {
+        body(Line{tile.m_begin + row, tile.n_begin + token,
+                  std::min(kMaxLine, tile.tokens - token), false},
+             tile.lanes + row * tile.width + token);
+      }
     }
   }
-}
+
+  template <typename Body>
+  static SPARSE_GEMM_INLINE void along_m(const AccumulatorTile<Lane>& tile, Body body) {
+    static_assert(kMaxTileM <= kMaxLine, "a column of a tile is one line");
+    Lane columns[kTokens][kMaxTileM];
+    for (int64_t begin = 0; begin < tile.tokens; begin += kTokens) {
+      const int64_t tokens = std::min(kTokens, tile.tokens - begin);
+      for (int64_t row = 0; row < tile.rows; ++row) {
+        const Lane* lanes = tile.lanes + row * tile.width + begin;
+        for (int64_t token = 0; token < tokens; ++token) columns[token][row] = lanes[token];
+      }
+      for (int64_t token = 0; token < tokens; ++token) {
+        body(Line{tile.m_begin, tile.n_begin + begin + token, tile.rows, true}, columns[token]);
+      }
+    }
+  }
+
+  template <typename Body>
+  static SPARSE_GEMM_INLINE void for_each(const AccumulatorTile<Lane>& tile, bool m_is_contiguous,
+                                          Body body) {
+    if (m_is_contiguous) along_m(tile, body);
+    else along_n(tile, body);
+  }
+};
 
 template <typename Simd>
 void store_tile(const Problem& problem, const AccumulatorTile<typename Simd::Lane>& tile) {
@@ -156,18 +183,16 @@ void store_tile(const Problem& problem, const AccumulatorTile<typename Simd::Lan
   const bool along_m = d.row_stride == 1;
   // An int32 D takes the accumulators as they are: exact, so no epilogue term takes part (ops.py).
   if (d.dtype == DType::kInt32) {
-    for_each_line(tile, along_m, [&](const Line& line, const Lane* lanes, int64_t stride) {
+    TileLines<Lane>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
       int32_t* out = static_cast<int32_t*>(d.data) + line.m * d.row_stride + line.n * d.col_stride;
-      const int64_t out_stride = along_m ? d.row_stride : d.col_stride;
-      for (int64_t i = 0; i < line.count; ++i) {
-        out[i * out_stride] = static_cast<int32_t>(lanes[i * stride]);
-      }
+      const int64_t stride = along_m ? d.row_stride : d.col_stride;
+      for (int64_t i = 0; i < line.count; ++i) out[i * stride] = static_cast<int32_t>(lanes[i]);
     });
     return;
   }
-  for_each_line(tile, along_m, [&](const Line& line, const Lane* lanes, int64_t stride) {
+  TileLines<Lane>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
     float value[kMaxLine];
-    for (int64_t i = 0; i < line.count; ++i) value[i] = static_cast<float>(lanes[i * stride]);
+    for (int64_t i = 0; i < line.count; ++i) value[i] = static_cast<float>(lanes[i]);
     EpilogueLine<Simd>::apply(problem.epilogue, line, value);
     EpilogueLine<Simd>::store(value, line, d);
   });

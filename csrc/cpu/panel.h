@@ -39,15 +39,23 @@ struct Panel {
     return num_groups(problem.a.pattern, problem.k) * kGroupSize;
   }
 
+  // Groups [group_begin, +groups) of a row, ready for the inner loop. group_begin is a whole number
+  // of k_tiles, so a vector's metadata starts at a byte.
   static void unpack_row(const Element* values, const uint8_t* metadata, int64_t group_begin,
                          int64_t groups, Lane* weights, uint32_t* offsets) {
     widen_line<Simd>(values + 2 * group_begin, 1, 2 * groups, weights);
-    for (int64_t g = 0; g < groups; ++g) {
+    constexpr int64_t kVectorGroups = Simd::kLanes / 2;
+    int64_t g = 0;
+    for (; g + kVectorGroups <= groups; g += kVectorGroups) {
+      Simd::store_offsets(metadata + (group_begin + g) / 2, static_cast<uint32_t>(kGroupSize * g),
+                          kWidth, offsets + 2 * g);
+    }
+    for (; g < groups; ++g) {
       const int64_t group = group_begin + g;
       const unsigned nibble = metadata[group / 2] >> (4 * (group % 2));
-      const auto first_row = static_cast<uint32_t>(kGroupSize * g);
-      offsets[2 * g] = (first_row + (nibble & 3)) * kWidth;
-      offsets[2 * g + 1] = (first_row + ((nibble >> 2) & 3)) * kWidth;
+      const auto first = static_cast<uint32_t>(kGroupSize * g);
+      offsets[2 * g] = (first + (nibble & 3)) * kWidth;
+      offsets[2 * g + 1] = (first + ((nibble >> 2) & 3)) * kWidth;
     }
   }
 

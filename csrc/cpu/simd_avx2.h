@@ -28,6 +28,15 @@ struct Avx2Base {
         _mm256_srlv_epi32(_mm256_set1_epi32(bits), shifts), _mm256_set1_epi32(3));
     return _mm256_or_si256(position, group_start);
   }
+  static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
+                            uint32_t* out) {
+    const int low = static_cast<int>(first);
+    const int high = low + kLanes;  // lanes 4 to 7: groups 2 and 3
+    const __m256i start = _mm256_setr_epi32(low, low, low, low, high, high, high, high);
+    const __m256i row = _mm256_add_epi32(indices(metadata), start);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                        _mm256_mullo_epi32(row, _mm256_set1_epi32(static_cast<int>(stride))));
+  }
 };
 
 template <typename LaneType>

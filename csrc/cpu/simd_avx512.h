@@ -29,6 +29,12 @@ struct Avx512Base {
     constexpr int kOrOfAnd = 0xEA;  // (a & b) | c
     return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi32(3), group_start, kOrOfAnd);
   }
+  static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
+                            uint32_t* out) {
+    const __m512i row =
+        _mm512_add_epi32(indices(metadata), _mm512_set1_epi32(static_cast<int>(first)));
+    _mm512_storeu_si512(out, _mm512_mullo_epi32(row, _mm512_set1_epi32(static_cast<int>(stride))));
+  }
 };
 
 template <typename LaneType>

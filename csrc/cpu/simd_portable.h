@@ -3,7 +3,8 @@
 //
 // A traits type gives: Lane (float or int32_t), Vector, Index, kIsa, kLanes, and the operations
 // below. `indices` reads the metadata of kLanes kept values (kLanes / 2 groups of 2:4) and `select`
-// picks, from the 2 * kLanes dense elements of those groups, the ones whose weights were kept.
+// picks, from the 2 * kLanes dense elements of those groups, the ones whose weights were kept;
+// `store_offsets` writes (first + position) * stride for each of the kLanes values.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +43,11 @@ struct Portable {
     const uint8_t high = metadata[0] >> 4;
     return {{static_cast<uint8_t>(low & 3), static_cast<uint8_t>(low >> 2),
              static_cast<uint8_t>(4 + (high & 3)), static_cast<uint8_t>(4 + (high >> 2))}};
+  }
+  static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
+                            uint32_t* out) {
+    const Index index = indices(metadata);
+    for (int i = 0; i < kLanes; ++i) out[i] = (first + index.position[i]) * stride;
   }
   static Vector select(const Lane* dense, Index index) {
     return Vector{dense[index.position[0]], dense[index.position[1]], dense[index.position[2]],

@@ -163,10 +163,9 @@ constexpr const MetadataInstruction* find_metadata_instruction(std::string_view 
 //          + (row % 8) * (B / 4) + ((row % B) / 16) * 4 + (column % 2) * 2 + (row / 8) % 2
 //
 // num_rows is a multiple of B and the number of columns is even. A block is what the lanes of a
-// warp hold, in lane order: for 16-bit words the low and high half of lane 4 * (row % 8) + 2 * s +
-// column % 2 of m16n8k32, where s = (row % 32) / 16 is the selector for the upper or lower 16 rows;
-// for 32-bit words the register of lane 4 * (row % 8) + 2 * (column % 2) + (row / 8) % 2 of
-// m16n8k64.
+// warp hold, in lane order. For 16-bit words these are the low and the high half of the registers
+// of m16n8k32 with selector 0 for the first 16 rows and selector 1 for the others; for 32-bit words
+// they are the registers of m16n8k64.
 
 struct WordPosition {
   int64_t row;

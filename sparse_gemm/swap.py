@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from sparse_gemm._layer_format import LAYER_DTYPES, describe_violation
+from sparse_gemm._layer_format import check_dtype, describe_violation
 from sparse_gemm.errors import SparsityError, UnsupportedError
 from sparse_gemm.nn import SparseLinear
+from sparse_gemm.planning import plan
 
 __all__ = ["SparsifyEntry", "SparsifyReport", "sparsify"]
 
@@ -89,12 +90,15 @@ class SparsifyReport:
     def summary(self) -> str:
         """One line: '72 of 74 Linear layers swapped; 85.1 MB -> 45.3 MB (0.53x)'."""
         before, after = self.bytes_before, self.bytes_after
-        sizes = f"{_size(before)} -> {_size(after)}" + (f" ({after / before:.2f}x)" if before else "")
-        return f"{len(self.swapped)} of {len(self.entries)} Linear layers swapped; {sizes}"
+        ratio = f" ({after / before:.2f}x)" if before else ""
+        return (
+            f"{len(self.swapped)} of {len(self.entries)} Linear layers swapped; "
+            f"{_size(before)} -> {_size(after)}{ratio}"
+        )
 
     def __str__(self) -> str:
         """An aligned table of the entries, then the summary."""
-        rows = [("layer", "in", "out", "before", "after", "")]
+        rows: list[tuple[str, ...]] = [("layer", "in", "out", "before", "after", "")]
         rows += [_row(entry) for entry in self.entries]
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         lines = []
@@ -155,11 +159,12 @@ def sparsify(
             "model is itself a linear layer, which cannot be swapped in place: use "
             "sparse_gemm.SparseLinear.from_linear(model)"
         )
+    check_dtype(torch.float32, pattern)  # an unknown pattern is the caller's error, not a layer's
     survey = _Survey(model)
     replacements: dict[torch.nn.Module, SparseLinear] = {}
     entries = []
     for done, (linear, names) in enumerate(survey.linears.items(), start=1):
-        layer, reason = None, survey.reason_to_leave(linear)
+        layer, reason = None, survey.reason_to_leave(linear, pattern)
         if not reason and filter is not None and not all(filter(name, linear) for name in names):
             reason = "refused by the filter"
         if not reason:
@@ -180,10 +185,12 @@ def _compress(
     linear: torch.nn.Linear, prune: bool, pattern: str
 ) -> tuple[SparseLinear | None, str]:
     try:
-        return SparseLinear.from_linear(linear, prune, pattern=pattern), ""
+        layer = SparseLinear.from_linear(linear, prune, pattern=pattern)
+        plan(layer.compressed)  # raises if no backend here could run the layer
+        return layer, ""
     except SparsityError as error:
         return None, f"{describe_violation(error, pattern)} (prune=True would prune it)"
-    except (TypeError, UnsupportedError) as error:
+    except UnsupportedError as error:
         return None, str(error)
 
 
@@ -206,9 +213,8 @@ def _entry(
 def _dense_bytes(linear: torch.nn.Linear) -> int:
     """Bytes of the weight, wherever a parametrization or a mask has put it."""
     own = linear._parameters.get("weight")
-    tensors = [own] if own is not None else [
-        tensor for name, tensor in linear.named_parameters() if name != "bias"
-    ]
+    parts = [tensor for name, tensor in linear.named_parameters() if name != "bias"]
+    tensors = parts if own is None else [own]
     return sum(0 if torch.nn.parameter.is_lazy(tensor) else tensor.nbytes for tensor in tensors)
 
 
@@ -226,12 +232,12 @@ class _Survey:
                     self._parents.setdefault(child, []).append((module, attribute, name))
         self._partners = _find_partners(model)
 
-    def reason_to_leave(self, linear: torch.nn.Linear) -> str:
+    def reason_to_leave(self, linear: torch.nn.Linear, pattern: str) -> str:
         """Why this layer cannot be swapped, in words; empty if it can."""
         return (
             self._reason_in_parents(linear)
             or _reason_in_kind(linear)
-            or _reason_in_weight(linear)
+            or _reason_in_weight(linear, pattern)
             or self._reason_in_partners(linear)
         )
 
@@ -239,7 +245,9 @@ class _Survey:
         for parent, attribute, name in self._parents[linear]:
             where = name or "the model"
             if isinstance(parent, torch.nn.MultiheadAttention) and attribute == "out_proj":
-                return f"{where} is a MultiheadAttention, whose forward reads out_proj.weight itself"
+                return (
+                    f"{where} is a MultiheadAttention, whose forward reads out_proj.weight itself"
+                )
             encoder_layer = isinstance(parent, torch.nn.TransformerEncoderLayer)
             if encoder_layer and attribute in _FUSED_BY_ENCODER_LAYER:
                 return (
@@ -261,6 +269,9 @@ def _reason_in_kind(linear: torch.nn.Linear) -> str:
             f"it is parametrized ({names}): call "
             "torch.nn.utils.parametrize.remove_parametrizations first"
         )
+    if type(linear) is not torch.nn.Linear:
+        kind = type(linear)
+        return f"it is a {kind.__module__}.{kind.__qualname__}, a subclass of torch.nn.Linear"
     hooks = [words for table, words in _HOOK_TABLES.items() if getattr(linear, table, None)]
     if hooks:
         advice = ""
@@ -271,13 +282,10 @@ def _reason_in_kind(linear: torch.nn.Linear) -> str:
         return f"it has {' and '.join(hooks)}, which a swap would drop{advice}"
     if "forward" in vars(linear):
         return "its forward has been replaced on the object, and a swap would drop that"
-    if type(linear) is not torch.nn.Linear:
-        kind = type(linear)
-        return f"it is a {kind.__module__}.{kind.__qualname__}, a subclass of torch.nn.Linear"
     return ""
 
 
-def _reason_in_weight(linear: torch.nn.Linear) -> str:
+def _reason_in_weight(linear: torch.nn.Linear, pattern: str) -> str:
     weight = linear._parameters.get("weight")
     if weight is None:
         return "its weight is not a parameter of its own"
@@ -286,9 +294,10 @@ def _reason_in_weight(linear: torch.nn.Linear) -> str:
         return f"its weight is a {kind} of layout {weight.layout}, not a plain dense tensor"
     if weight.is_meta:
         return "its weight is on the meta device and holds no data yet"
-    if weight.dtype not in LAYER_DTYPES:
-        names = ", ".join(str(dtype) for dtype in LAYER_DTYPES)
-        return f"its dtype is {weight.dtype}; expected one of {names}"
+    try:
+        check_dtype(weight.dtype, pattern)
+    except TypeError as error:
+        return f"its {error}"
     return ""
 
 
@@ -305,9 +314,9 @@ def _find_partners(model: torch.nn.Module) -> dict[int, list[Owner]]:
     for module, name, tensor in _own_tensors(model):
         if id(tensor) not in owners:
             owners[id(tensor)] = []
-            span = _memory_span(tensor)
-            if span is not None:
-                spans.append((str(tensor.device), *span, id(tensor)))
+            extent = _memory_span(tensor)
+            if extent is not None:
+                spans.append((str(tensor.device), *extent, id(tensor)))
         owners[id(tensor)].append((module, name))
     partners = {key: list(found) for key, found in owners.items()}
     spans.sort()
@@ -331,9 +340,10 @@ def _own_tensors(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, str,
 
 def _memory_span(tensor: Tensor) -> tuple[int, int] | None:
     """First and one-past-last byte that the elements occupy; None where there is no such thing."""
-    plain = type(tensor) in (Tensor, torch.nn.Parameter, torch.nn.Buffer)
+    plain = type(tensor) in (Tensor, torch.nn.Parameter)
     if not plain or tensor.is_meta or tensor.layout is not torch.strided or tensor.numel() == 0:
         return None
-    reach = sum((extent - 1) * stride for extent, stride in zip(tensor.shape, tensor.stride()))
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    reach = sum((extent - 1) * stride for extent, stride in steps)
     begin = tensor.data_ptr()
     return begin, begin + (reach + 1) * tensor.element_size()

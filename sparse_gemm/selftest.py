@@ -1,0 +1,186 @@
+"""selftest: every operation, type and instruction set of this machine against the NumPy reference.
+
+Compression is compared bit for bit. `linear` is compared exactly on small integers, whose sums are
+exact in every type, and on normal data within twice the dense rounding error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparse_gemm import _C, compression, ops, reference
+from sparse_gemm.arrays import NUMPY_DTYPES
+from sparse_gemm.errors import SparsityError
+from sparse_gemm.tensor import PACKED_DTYPES, PATTERNS, Sparse24Tensor
+
+_SEED = 24
+_SHAPES = ((1, 4), (3, 5), (64, 64), (65, 130), (33, 1000))  # (M, K): whole and ragged
+_TOKENS = (1, 7, 70)  # one, a few, and more than a panel: each kernel of the CPU backend
+_LINEAR_DTYPES = (_C.DType.float32, _C.DType.float16, _C.DType.bfloat16, _C.DType.int8)
+_BAR_WIDTH = 30
+
+Matrix = np.ndarray[Any, Any]
+
+
+class Check(NamedTuple):
+    """One thing to show; `run` returns what went wrong, or None."""
+
+    operation: str
+    dtype: str
+    where: str
+    run: Callable[[], str | None]
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Matrix:
+    """Normal data, or integers where the type holds nothing else."""
+    name = np.dtype(dtype).name
+    if name in ("int8", "int4", "uint4"):
+        low, high = {"int8": (-128, 128), "int4": (-8, 8), "uint4": (0, 16)}[name]
+        return rng.integers(low, high, shape).astype(np.int16).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def _same_bits(x: Matrix, y: Matrix) -> bool:
+    return x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+
+
+def _check_compress(dtype: Any, pattern: str) -> str | None:
+    rng = np.random.default_rng(_SEED)
+    for shape in _SHAPES:
+        w = _random(rng, shape, dtype)
+        pruned = compression.prune(w, pattern=pattern)
+        if not _same_bits(pruned, reference.prune(w, pattern)):
+            return f"prune differs at shape {shape}"
+        a = compression.compress(pruned, pattern=pattern)
+        expected = reference.compress(pruned, pattern)
+        if not _same_bits(a.values, expected.values):
+            return f"values differ at shape {shape}"
+        if not _same_bits(a.metadata, expected.metadata):
+            return f"metadata differs at shape {shape}"
+        if not _same_bits(a.to_dense(), reference.decompress(expected)):
+            return f"to_dense differs at shape {shape}"
+    return None
+
+
+def _check_check(dtype: Any, pattern: str) -> str | None:
+    w = np.ones((3, 16), dtype)
+    w[:2] = compression.prune(w[:2], pattern=pattern)
+    try:
+        compression.check(w, pattern=pattern)
+    except SparsityError as error:
+        return None if (error.row, error.group) == (2, 0) else f"found {error.row}, {error.group}"
+    return "a dense row was taken for a sparse one"
+
+
+def _on_isa(isa: _C.Isa, run: Callable[[], str | None]) -> str | None:
+    before = _C.current_isa()
+    _C.set_isa(isa)
+    try:
+        return run()
+    finally:
+        _C.set_isa(before)
+
+
+def _check_linear_exact(dtype: Any) -> str | None:
+    rng = np.random.default_rng(_SEED)
+    for (m, k), n in ((shape, n) for shape in _SHAPES for n in _TOKENS):
+        w, x = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((m, k), (n, k)))
+        a = compression.compress(w, policy="prune")
+        expected = x.astype(np.float64) @ a.to_dense().astype(np.float64).T
+        wanted = expected.astype(ops.linear(x[:0], a).dtype)
+        if not _same_bits(ops.linear(x, a), np.ascontiguousarray(wanted)):
+            return f"not exact on integers at M={m}, N={n}, K={k}"
+        b = np.ascontiguousarray(x.T)
+        if not _same_bits(np.ascontiguousarray(ops.matmul(a, b).T), np.ascontiguousarray(wanted)):
+            return f"matmul is not exact on integers at M={m}, N={n}, K={k}"
+    return None
+
+
+def _check_linear_epilogue(dtype: Any) -> str | None:
+    rng = np.random.default_rng(_SEED)
+    m, k, n = 65, 130, 20
+    is_int8 = np.dtype(dtype) == np.int8
+    a = compression.compress(_random(rng, (m, k), dtype), policy="prune")
+    x = _random(rng, (n, k), dtype)
+    scale = np.float32(2.0**-12 if is_int8 else 0.1)
+    terms: dict[str, Any] = {
+        "bias": rng.standard_normal(m).astype(np.float32),
+        "w_scale": rng.uniform(0.5, 1, m).astype(np.float32) * scale,
+        "x_scale": rng.uniform(0.5, 1, n).astype(np.float32),
+        "residual": rng.standard_normal((n, m)).astype(np.float32),
+        "gate": rng.standard_normal((n, m)).astype(np.float32),
+        "alpha": 0.5,
+        "beta": 2.0,
+        "out_dtype": np.float32,
+    }
+    for activation in (None, "relu", "gelu", "gelu_tanh", "silu"):
+        y = ops.linear(x, a, activation=activation, **terms)
+        expected = reference.linear(x, a, activation=activation, **terms)
+        error = float(np.abs(y.astype(np.float64) - expected).max())
+        if not error <= _tolerance(a, x, float(scale)):
+            return f"activation {activation}: off by {error:.2e}"
+    return None
+
+
+def _tolerance(a: Sparse24Tensor, x: Matrix, scale: float) -> float:
+    """The float32 rounding of a sum of this length and size, twice over, and of the terms."""
+    magnitude = np.abs(x.astype(np.float64)) @ np.abs(a.to_dense().astype(np.float64)).T
+    eps = float(np.finfo(np.float32).eps)
+    return 2 * eps * (scale * float(magnitude.max()) + 10.0)
+
+
+def _checks(isas: list[_C.Isa]) -> Iterator[Check]:
+    for pattern, code in PATTERNS.items():
+        for dtype, native in NUMPY_DTYPES.items():
+            if not _C.supports(code, dtype):
+                continue
+            yield Check(f"compress {pattern}", dtype.name, "cpu", lambda d=native, p=pattern: _check_compress(d, p))
+            if dtype not in PACKED_DTYPES:
+                yield Check(f"check {pattern}", dtype.name, "cpu", lambda d=native, p=pattern: _check_check(d, p))
+    for isa in isas:
+        for dtype in _LINEAR_DTYPES:
+            native = NUMPY_DTYPES[dtype]
+            for operation, check in (("linear", _check_linear_exact), ("epilogue", _check_linear_epilogue)):
+                yield Check(
+                    operation,
+                    dtype.name,
+                    f"cpu {isa.name}",
+                    lambda i=isa, c=check, d=native: _on_isa(i, lambda: c(d)),
+                )
+
+
+def _show_progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        filled = _BAR_WIDTH * done // total
+        end = "\n" if done == total else ""
+        bar = "#" * filled + "." * (_BAR_WIDTH - filled)
+        print(f"\r[{bar}] {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+
+def run(isa: str | None = None) -> int:
+    """Runs all checks, prints a table; 0 if all passed, 1 if one failed, 2 for an unknown isa."""
+    available = [i for i in _C.Isa.__members__.values() if _C.isa_available(i)]
+    if isa is not None:
+        available = [i for i in available if i.name == isa]
+        if not available:
+            print(f"isa is {isa!r}; expected one that `info` lists as available", file=sys.stderr)
+            return 2
+    checks = list(_checks(available))
+    failures = 0
+    rows = []
+    for done, check in enumerate(checks, start=1):
+        try:
+            problem = check.run()
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+        failures += problem is not None
+        rows.append((check.operation, check.dtype, check.where, problem or "ok"))
+        _show_progress(done, len(checks))
+    for row in [("operation", "dtype", "backend", "result"), *rows]:
+        print("{:<14}{:<15}{:<14}{}".format(*row))
+    print(f"{len(checks) - failures} passed, {failures} failed")
+    return 1 if failures else 0

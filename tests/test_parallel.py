@@ -1,0 +1,102 @@
+"""The thread pool: calls from several Python threads, fork, and the end of the process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+from format_cases import CASE, compress, packed, random_bits
+
+BF16 = CASE["2:4-bfloat16"]
+
+
+def test_several_callers_at_once_get_their_own_results() -> None:
+    rng = np.random.default_rng(0)
+    matrices = [packed(BF16, random_bits(rng, BF16, 64, 4096 + 4 * i)) for i in range(8)]
+    expected = [compress(BF16, bits, bits.shape[1], "prune") for bits in matrices]
+    failures: list[str] = []
+    start = threading.Barrier(len(matrices))
+
+    def work(i: int) -> None:
+        bits = matrices[i]
+        start.wait()
+        for round_ in range(20):
+            values, metadata, _ = compress(BF16, bits, bits.shape[1], "prune", 2 + i % 4)
+            same = (values == expected[i][0]).all() and (metadata == expected[i][1]).all()
+            if not same:
+                failures.append(f"matrix {i}, round {round_}")
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(matrices))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def run_script(body: str) -> subprocess.CompletedProcess[str]:
+    """Runs body in a fresh interpreter, where `work(threads)` compresses and checks a matrix."""
+    prelude = f"""
+import os, sys, threading, time
+sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+import numpy as np
+from format_cases import CASE, compress, packed, random_bits
+case = CASE["2:4-bfloat16"]
+bits = packed(case, random_bits(np.random.default_rng(0), case, 256, 2048))
+expected = compress(case, bits, 2048, "prune")[0]
+def work(threads=3):
+    assert (compress(case, bits, 2048, "prune", threads)[0] == expected).all()
+"""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", prelude + body],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # no threads but ours
+    )
+
+
+def test_a_forked_child_computes_while_the_parents_pool_is_at_work() -> None:
+    result = run_script("""
+work()
+stop = False
+def busy():
+    while not stop:
+        work()
+threads = [threading.Thread(target=busy) for _ in range(3)]
+for thread in threads: thread.start()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        work(); work(5)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    work()
+stop = True
+for thread in threads: thread.join()
+print("done")
+""")
+    assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
+
+
+def test_the_process_ends_while_helpers_sleep_and_while_they_look_for_work() -> None:
+    for pause in (0, 0.01):
+        result = run_script(f"work(); time.sleep({pause}); print('done')")
+        assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
+
+
+def test_helpers_leave_signals_to_the_application() -> None:
+    # A helper that took the signal would let its default action end the process.
+    result = run_script("""
+import signal
+work()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+os.kill(os.getpid(), signal.SIGUSR1)
+print(signal.sigwait([signal.SIGUSR1]) == signal.SIGUSR1)
+""")
+    assert (result.returncode, result.stdout) == (0, "True\n"), result.stderr
