@@ -69,7 +69,8 @@ def __getattr__(name: str) -> Any:
         if error.name != "torch":
             raise
         raise ImportError(
-            f"sparse_gemm.{name} needs torch, which is not installed: pip install sparse_gemm[torch]"
+            f"sparse_gemm.{name} needs torch, which is not installed: "
+            "pip install sparse_gemm[torch]"
         ) from error
     globals()[name] = value
     return value

@@ -148,14 +148,9 @@ class _Reader:
         values_shape, metadata_shape = stored_shapes(*extents, target.pattern)
         values = self._read_floats("values", values_shape)
         metadata = self.read_tensor("metadata", metadata_shape)
-        if metadata is None:
+        if values is None or metadata is None:
             return None
         key = self.prefix + "metadata"
-        if metadata.dtype is not torch.uint8:
-            self.errors.append(f"{key} has dtype {metadata.dtype}; expected torch.uint8")
-            return None
-        if values is None:
-            return None
         metadata = metadata.to(values.device).contiguous()
         try:
             Sparse24Tensor(values, metadata, extents, pattern=target.pattern)

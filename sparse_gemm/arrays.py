@@ -39,8 +39,7 @@ NUMPY_DTYPES: dict[DType, Any] = {
 class ArrayKind:
     """What the package asks of an array library; functions of an array `x` unless said otherwise.
 
-    The functions are fields, not methods: most are C functions of the library itself, and a call of
-    `linear` on a small layer costs no more than asking for what it needs.
+    The functions are fields, not methods: most are C functions of the library itself.
     """
 
     name: str
@@ -51,10 +50,11 @@ class ArrayKind:
     address: Callable[[Array], int]  # of the first element
     strides: Callable[[Array], tuple[int, ...]]  # in elements
     is_contiguous: Callable[[Array], bool]  # in C order, without gaps
-    is_on_cpu: Callable[[Array], bool]
     device: Callable[[Array], str]  # "cpu", "cuda:0", ...
     empty: Callable[[Array, Sequence[int], Any], Array]  # (like, shape, native dtype)
     to_numpy: Callable[[Array], np.ndarray[Any, Any]]  # copied where need be
+    is_strided: Callable[[Array], bool]  # elements lie in memory at constant strides
+    materialize: Callable[[Array], Array]  # x itself, unless its memory is to be read otherwise
     is_writable: Callable[[Array], bool]
     num_threads: Callable[[], int]  # that a call may use
     # Whether the library records operations to differentiate through, and whether it would for x.
@@ -64,6 +64,8 @@ class ArrayKind:
     # `linear` and `matmul` as operators of it.
     must_dispatch: Callable[[Array], bool]
     dispatched_ops: Any
+    # linear(x, a, bias, activation) for plain calls, or None where it is no plain call.
+    linear_shortcut: Callable[[Array, Any, Array | None, str | None], Array | None] | None
 
     def native(self, dtype: Any, name: str) -> Any:
         """The library's own dtype for what a caller passed as `dtype`: its own, or a name.
@@ -88,6 +90,11 @@ class ArrayKind:
             names = ", ".join(ours.name for ours in self.native_dtypes)
             raise TypeError(f"{name} has dtype {x.dtype}; expected one of {names}")
         return dtype
+
+    def require_strided(self, x: Array, name: str) -> None:
+        """Raises TypeError if `x` has no elements that could be read at an address."""
+        if not self.is_strided(x):
+            raise TypeError(f"{name} is sparse, nested or opaque; expected a dense strided array")
 
     def refuse_gradients(self, **arguments: Array | None) -> None:
         """Raises RuntimeError if gradients are enabled and an argument requires them."""
@@ -154,23 +161,26 @@ def _numpy_kind() -> ArrayKind:
         address=operator.attrgetter("ctypes.data"),
         strides=_numpy_strides,
         is_contiguous=operator.attrgetter("flags.c_contiguous"),
-        is_on_cpu=lambda _: True,
         device=lambda _: "cpu",
         empty=lambda _, shape, dtype: np.empty(shape, dtype),
         to_numpy=np.asarray,
+        is_strided=lambda _: True,
+        materialize=lambda x: x,
         is_writable=operator.attrgetter("flags.writeable"),
         num_threads=available_threads,
         gradients_enabled=_never,
         requires_gradient=_never,
         must_dispatch=_never,
         dispatched_ops=None,
+        linear_shortcut=None,
     )
 
 
 def _torch_kind() -> ArrayKind:
     import torch
 
-    from sparse_gemm import torch_ops  # here, since torch_ops builds on ops and on this module
+    # Here, since these two build on ops and on this module.
+    from sparse_gemm import torch_ops, torch_shortcut
 
     # torch has no 4-bit dtypes that hold data.
     native_dtypes = {
@@ -182,17 +192,11 @@ def _torch_kind() -> ArrayKind:
     types_numpy_lacks = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
     def to_numpy(x: Array) -> np.ndarray[Any, Any]:
-        host = x.detach().cpu()
+        host = x.detach().cpu().resolve_neg()
         if host.dtype in types_numpy_lacks:
             bits = host.view(torch.int16 if host.element_size() == 2 else torch.int8).numpy()
             return np.asarray(bits).view(NUMPY_DTYPES[dtypes[host.dtype]])
         return np.asarray(host.numpy())
-
-    def empty(like: Array, shape: Sequence[int], dtype: Any) -> Array:
-        # The form that torch parses fastest, by half a microsecond: that shows on small layers.
-        if dtype is like.dtype and shape:
-            return like.new_empty(*shape)
-        return like.new_empty(shape, dtype=dtype)
 
     return ArrayKind(
         name="torch",
@@ -203,16 +207,18 @@ def _torch_kind() -> ArrayKind:
         address=operator.methodcaller("data_ptr"),
         strides=operator.methodcaller("stride"),
         is_contiguous=operator.methodcaller("is_contiguous"),
-        is_on_cpu=operator.attrgetter("is_cpu"),
         device=lambda x: str(x.device),
-        empty=empty,
+        empty=lambda like, shape, dtype: like.new_empty(shape, dtype=dtype),
         to_numpy=to_numpy,
+        is_strided=lambda x: x.layout is torch.strided and not x.is_nested,
+        materialize=operator.methodcaller("resolve_neg"),
         is_writable=lambda x: not (torch.is_grad_enabled() and x.requires_grad),
         num_threads=torch.get_num_threads,
         gradients_enabled=torch.is_grad_enabled,
         requires_gradient=operator.attrgetter("requires_grad"),
         must_dispatch=torch_ops.needs_dispatcher,
         dispatched_ops=torch_ops,
+        linear_shortcut=torch_shortcut.linear,
     )
 
 

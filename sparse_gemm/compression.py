@@ -61,16 +61,20 @@ def _dense_matrix(w: Array, pattern: _C.Pattern) -> _DenseMatrix:
             f"w has dtype {w.dtype}; expected one of {', '.join(accepted)} for pattern {name} and "
             f"{kind.name} arrays"
         )
+    kind.require_strided(w, "w")
     if kind.device(w) != "cpu":
         raise UnsupportedError(
-            f"w is on {kind.device(w)}, and this build has the cpu backend alone: move it to the cpu"
+            f"w is on {kind.device(w)}, and this build has the cpu backend alone: "
+            "move it to the cpu"
         )
     rows, k = (int(extent) for extent in w.shape)
-    held = pack_nibbles(kind.to_numpy(w)) if dtype in PACKED_DTYPES else w
+    held = pack_nibbles(kind.to_numpy(w)) if dtype in PACKED_DTYPES else kind.materialize(w)
     return _DenseMatrix(kind, held, dtype, rows, k)
 
 
-def _violation(matrix: _DenseMatrix, w: Array, pattern: str, position: tuple[int, int]) -> Exception:
+def _violation(
+    matrix: _DenseMatrix, w: Array, pattern: str, position: tuple[int, int]
+) -> Exception:
     row, group = position
     group_size = int(pattern.split(":")[1])
     values = matrix.kind.to_numpy(w[row, group * group_size : (group + 1) * group_size])

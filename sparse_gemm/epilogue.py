@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sparse_gemm import _C
-from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
+from sparse_gemm.arrays import Array, ArrayKind, require_same_kind
 
 ACTIVATIONS: dict[str | None, _C.Activation] = {
     None: _C.Activation.none,
@@ -22,7 +22,6 @@ ACTIVATIONS: dict[str | None, _C.Activation] = {
 }
 ACTIVATION_CODES = {name: int(code) for name, code in ACTIVATIONS.items()}
 _FLOATS = (_C.DType.float32, _C.DType.float16, _C.DType.bfloat16)
-_FLOAT_CODES = tuple(int(dtype) for dtype in _FLOATS)
 
 
 class Terms(NamedTuple):
@@ -37,6 +36,22 @@ class Terms(NamedTuple):
     alpha: float = 1.0
     beta: float = 0.0
 
+    def is_only_bias_and_activation(self) -> bool:
+        """Whether there is no other term than these two."""
+        arrays = (self.scale_m, self.scale_n, self.residual, self.gate)
+        return all(array is None for array in arrays) and (self.alpha, self.beta) == (1.0, 0.0)
+
+    def is_empty(self) -> bool:
+        """Whether D is the plain product."""
+        return self.bias is self.activation is None and self.is_only_bias_and_activation()
+
+    def as_columns(self) -> Terms:
+        """The terms of a product with a vector, for that with a matrix of one column."""
+        return self._replace(
+            residual=None if self.residual is None else self.residual[:, None],
+            gate=None if self.gate is None else self.gate[:, None],
+        )
+
     def arrays(self, names: Names) -> dict[str, Array]:
         """The arrays that are given, by the names that messages use."""
         arrays = {
@@ -47,6 +62,12 @@ class Terms(NamedTuple):
             "gate": self.gate,
         }
         return {name: array for name, array in arrays.items() if array is not None}
+
+    def materialized(self, kind: ArrayKind) -> Terms:
+        """The terms with arrays whose memory holds what they say."""
+        fields = ("bias", "scale_m", "scale_n", "residual", "gate")
+        given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        return self._replace(**{name: kind.materialize(x) for name, x in given.items()})
 
     def at(self, index: tuple[int, ...]) -> Terms:
         """The terms of one matrix of a batch."""
@@ -77,36 +98,11 @@ class Layout(NamedTuple):
     names: Names
 
 
-def activation_code(name: str | None) -> int:
-    """The number of the activation called `name`.
-
-    Raises:
-        ValueError: no such activation.
-    """
-    code = ACTIVATION_CODES.get(name) if name is None or isinstance(name, str) else None
-    if code is None:
+def _activation(name: str | None) -> _C.Activation:
+    found = ACTIVATIONS.get(name) if name is None or isinstance(name, str) else None
+    if found is None:
         raise ValueError(f"activation is {name!r}; expected one of {[*ACTIVATIONS]}")
-    return code
-
-
-# Address, number of the dtype and stride of a bias, as `_C.gemm` takes them.
-NO_BIAS = (0, int(_C.DType.float32), 1)
-
-
-def bias_arguments(kind: ArrayKind, bias: Array, m: int) -> tuple[int, int, int]:
-    """A bias [M] of `kind` on the cpu, for `_C.gemm`.
-
-    Raises:
-        TypeError, ValueError: it does not fit.
-    """
-    if kind_of(bias, "bias") is not kind or not kind.is_on_cpu(bias):
-        require_same_kind(kind, "cpu", bias=bias)
-    if bias.shape != (m,):
-        raise ValueError(f"bias has shape {tuple(bias.shape)}; expected ({m},)")
-    code = kind.codes.get(bias.dtype)
-    if code not in _FLOAT_CODES:
-        _check_dtype(kind, bias, "bias", _FLOATS)
-    return kind.address(bias), code, kind.strides(bias)[0]
+    return found
 
 
 def build_epilogue(
@@ -117,19 +113,22 @@ def build_epilogue(
     Raises:
         TypeError, ValueError: a term does not fit; the message names it.
     """
-    require_same_kind(kind, device, **terms.arrays(layout.names))
+    arrays = terms.arrays(layout.names)
+    require_same_kind(kind, device, **arrays)
+    for name, array in arrays.items():
+        kind.require_strided(array, name)
     if (terms.residual is None) != (terms.beta == 0.0):
         given = "not given" if terms.residual is None else "given"
         raise ValueError(
             f"beta is {terms.beta} and residual is {given}; expected both or neither: the residual "
             "is multiplied by beta (pass beta=1.0 to add it)"
         )
-    held: list[Array] = []
+    terms = terms.materialized(kind)
+    held: list[Array] = [terms]
     epilogue = _C.Epilogue()
     epilogue.alpha = terms.alpha
     epilogue.beta = terms.beta
-    activation_code(terms.activation)
-    epilogue.activation = ACTIVATIONS[terms.activation]
+    epilogue.activation = _activation(terms.activation)
     if terms.bias is not None:
         if tuple(terms.bias.shape) != (layout.m,):
             raise ValueError(f"bias has shape {tuple(terms.bias.shape)}; expected ({layout.m},)")
@@ -153,9 +152,7 @@ def _check_dtype(kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DTy
     return dtype
 
 
-def _vector(
-    kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DType]
-) -> _C.VectorOperand:
+def _vector(kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DType]) -> _C.VectorOperand:
     dtype = _check_dtype(kind, x, name, accepted)
     return _C.VectorOperand(kind.address(x), dtype, kind.strides(x)[0])
 
@@ -169,7 +166,9 @@ def _scale(
         dtype = _check_dtype(kind, x, name, (_C.DType.float32,))
         return _C.VectorOperand(kind.address(x), dtype, 0)
     if found not in (shape, (*shape, 1)):
-        raise ValueError(f"{name} has shape {found}; expected {shape}, {(*shape, 1)} or one element")
+        raise ValueError(
+            f"{name} has shape {found}; expected {shape}, {(*shape, 1)} or one element"
+        )
     flat = x.reshape(-1)
     held.append(flat)
     return _vector(kind, flat, name, (_C.DType.float32,))
@@ -187,4 +186,3 @@ def _matrix(
     if layout.m_is_last:
         row_stride, col_stride = col_stride, row_stride
     return _C.DenseOperand(kind.address(flat), dtype, row_stride, col_stride)
-

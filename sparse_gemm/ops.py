@@ -13,21 +13,12 @@ from typing import Any
 from sparse_gemm import _C
 from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
 from sparse_gemm.compression import check, compress, prune
-from sparse_gemm.epilogue import (
-    ACTIVATION_CODES,
-    LINEAR_NAMES,
-    MATMUL_NAMES,
-    NO_BIAS,
-    Layout,
-    Terms,
-    activation_code,
-    bias_arguments,
-    build_epilogue,
-)
+from sparse_gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
 from sparse_gemm.errors import UnsupportedError
 from sparse_gemm.tensor import Sparse24Tensor
 
-_INT8 = _C.DType.int8
+# What `_C.gemm` takes for a bias (address, dtype, stride) and an activation: the epilogue has them.
+_NO_BIAS_NOR_ACTIVATION = (0, int(_C.DType.float32), 1, int(_C.Activation.none))
 
 __all__ = ["check", "compress", "linear", "linear_eager", "matmul", "matmul_eager", "prune"]
 
@@ -49,7 +40,7 @@ def linear(
     stream: Any = None,
     backend: str = "auto",
 ) -> Array:
-    """y[..., out] = silu(gate) * act(alpha * x_scale * w_scale * (x @ A.T) + bias) + beta * residual.
+    """y = silu(gate) * act(alpha * x_scale * w_scale * (x @ A.T) + bias) + beta * residual.
 
     Args:
         x: activations [..., in_features], any strides, of A's dtype, array kind and device.
@@ -81,13 +72,17 @@ def linear(
         RuntimeError: x (or another tensor) requires grad while gradients are enabled.
     """
     kind = kind_of(x, "x")
-    if kind.must_dispatch(x):
-        terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
-        return kind.dispatched_ops.linear(x, a, terms, out, out_dtype, stream, backend)
-    if (x_scale is w_scale is residual is gate is None) and alpha == 1.0 and beta == 0.0:
-        return _linear(kind, x, a, bias, activation, None, out, out_dtype, stream, backend)
+    if (
+        kind.linear_shortcut is not None
+        and (x_scale is w_scale is residual is gate is out is out_dtype is stream is None)
+        and (alpha == 1.0 and beta == 0.0 and backend == "auto")
+    ):
+        y = kind.linear_shortcut(x, a, bias, activation)
+        if y is not None:
+            return y
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
-    return _linear(kind, x, a, bias, activation, terms, out, out_dtype, stream, backend)
+    call = kind.dispatched_ops.linear if kind.must_dispatch(x) else linear_eager
+    return call(x, a, terms, out, out_dtype, stream, backend)
 
 
 def linear_eager(
@@ -99,26 +94,8 @@ def linear_eager(
     stream: Any = None,
     backend: str = "auto",
 ) -> Array:
-    """`linear` on arrays that hold data, whatever dispatcher looks on."""
+    """`linear` on arrays that hold data: checks, then the C++ call."""
     kind = kind_of(x, "x")
-    return _linear(
-        kind, x, a, terms.bias, terms.activation, terms, out, out_dtype, stream, backend
-    )
-
-
-def _linear(
-    kind: ArrayKind,
-    x: Array,
-    a: Sparse24Tensor,
-    bias: Array | None,
-    activation: str | None,
-    terms: Terms | None,
-    out: Array | None,
-    out_dtype: Any,
-    stream: Any,
-    backend: str,
-) -> Array:
-    """Checks, then the C++ call. `terms` is None if there are none but bias and activation."""
     _check_operands(kind, a, x, "x", stream, backend)
     m, k = a.shape
     shape = x.shape
@@ -126,36 +103,30 @@ def _linear(
         raise ValueError(f"x has shape {tuple(shape)}; expected [..., {k}], as a has {a.shape}")
     d_shape = (*shape[:-1], m)
     n = shape[0] if len(shape) == 2 else math.prod(shape[:-1])
-    if a.scale is not None and (terms is None or terms.scale_m is None):
-        terms = (terms or Terms(bias, activation))._replace(scale_m=a.scale)
-    if kind.gradients_enabled():
-        others = {"bias": bias} if terms is None else terms.arrays(LINEAR_NAMES)
-        kind.refuse_gradients(x=x, **others)
-    epilogue, held = None, None
-    if terms is not None:
-        layout = Layout(m, d_shape, d_shape[:-1], True, LINEAR_NAMES)
-        epilogue, held = build_epilogue(kind, a.device, terms, layout)
-    exact = terms is bias is activation is None
-    y = _result(kind, x, a, d_shape, out, out_dtype, exact)
+    if a.scale is not None and terms.scale_m is None:
+        terms = terms._replace(scale_m=a.scale)
+    layout = Layout(m, d_shape, d_shape[:-1], True, LINEAR_NAMES)
+    epilogue, held = build_epilogue(kind, a.device, terms, layout)
+    kind.refuse_gradients(x=x, **terms.arrays(LINEAR_NAMES))
     b, b_row_stride, b_col_stride = _as_matrix(kind, x, n, k)
-    d, d_row_stride, d_col_stride = (y, m, 1) if out is None else _as_matrix(kind, y, n, m)
-    address = kind.address
+    y = _result(kind, x, a, d_shape, out, out_dtype, terms.is_empty())
+    d, d_row_stride, d_col_stride = _as_matrix(kind, y, n, m)
     _C.gemm(
         m,
         n,
         k,
-        address(a.values),
-        address(a.metadata),
-        *a._codes,
-        address(b),
+        kind.address(a.values),
+        kind.address(a.metadata),
+        kind.codes[x.dtype],
+        a._pattern_number,
+        kind.address(b),
         b_col_stride,
         b_row_stride,
-        address(d),
+        kind.address(d),
         kind.codes[y.dtype],
         d_col_stride,
         d_row_stride,
-        *(NO_BIAS if bias is None else bias_arguments(kind, bias, m)),
-        ACTIVATION_CODES[None] if activation is None else activation_code(activation),
+        *_NO_BIAS_NOR_ACTIVATION,
         kind.num_threads(),
         epilogue,
     )
@@ -180,7 +151,7 @@ def matmul(
     stream: Any = None,
     backend: str = "auto",
 ) -> Array:
-    """D[..., M, N] = silu(gate) * act(alpha * a_scale * b_scale * (A @ B) + bias) + beta * residual.
+    """D = silu(gate) * act(alpha * a_scale * b_scale * (A @ B) + bias) + beta * residual.
 
     Args:
         a: the sparse operand [M, K]; the left one, as the hardware has it.
@@ -219,35 +190,38 @@ def matmul_eager(
     shape = tuple(b.shape)
     if not shape or shape[max(len(shape) - 2, 0)] != k:
         raise ValueError(f"b has shape {shape}; expected [..., {k}, N], as a has shape {a.shape}")
-    n = shape[-1] if len(shape) > 1 else 1
-    d_shape = (*shape[:-2], m, n) if len(shape) > 1 else (m,)
+    if len(shape) == 1:
+        column_out = None if out is None else out[:, None]
+        d = matmul_eager(a, b[:, None], terms.as_columns(), column_out, out_dtype, stream, backend)
+        return d.reshape(m) if out is None else out
+    n = shape[-1]
+    d_shape = (*shape[:-2], m, n)
     if a.scale is not None and terms.scale_m is None:
         terms = terms._replace(scale_m=a.scale)
-    if kind.gradients_enabled():
-        kind.refuse_gradients(b=b, **terms.arrays(MATMUL_NAMES))
+    require_same_kind(kind, a.device, **terms.arrays(MATMUL_NAMES))
+    kind.refuse_gradients(b=b, **terms.arrays(MATMUL_NAMES))
     for name, matrix in (("residual", terms.residual), ("gate", terms.gate)):
         if matrix is not None and tuple(matrix.shape) != d_shape:
             raise ValueError(f"{name} has shape {tuple(matrix.shape)}; expected {d_shape}")
-    exact = terms == Terms()
-    d = _result(kind, b, a, d_shape, out, out_dtype, exact)
+    d = _result(kind, b, a, d_shape, out, out_dtype, terms.is_empty())
     layout = Layout(m, (m, n), (n,), False, MATMUL_NAMES)
     for index in itertools.product(*map(range, shape[:-2])):
         epilogue, held = build_epilogue(kind, a.device, terms.at(index), layout)
-        b_item, d_item = (x if x.ndim == 2 else x[:, None] for x in (b[index], d[index]))
+        b_item, d_item = b[index], d[index]
         _C.gemm(
             m,
             n,
             k,
             kind.address(a.values),
             kind.address(a.metadata),
-            *a._codes,
+            kind.codes[b.dtype],
+            a._pattern_number,
             kind.address(b_item),
             *kind.strides(b_item),
             kind.address(d_item),
             kind.codes[d.dtype],
             *kind.strides(d_item),
-            *NO_BIAS,
-            ACTIVATION_CODES[None],
+            *_NO_BIAS_NOR_ACTIVATION,
             kind.num_threads(),
             epilogue,
         )
@@ -259,16 +233,6 @@ def _check_operands(
     kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, stream: Any, backend: str
 ) -> None:
     """What must hold before anything is computed: kinds, dtypes, devices, backend."""
-    if (
-        type(a) is Sparse24Tensor
-        and a._kind is kind
-        and a.dtype == x.dtype
-        and kind.is_on_cpu(x)
-        and kind.is_on_cpu(a.values)
-        and stream is None
-        and backend in ("auto", "cpu")
-    ):
-        return
     if type(a) is not Sparse24Tensor:
         raise TypeError(
             f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with "
@@ -279,14 +243,16 @@ def _check_operands(
     if a.dtype != x.dtype:
         raise TypeError(f"{name} has dtype {x.dtype}; expected {a.dtype}, as a has")
     require_same_kind(kind, a.device, **{name: x})
+    kind.require_strided(x, name)
     if a.device != "cpu" or backend == "cuda":
         raise UnsupportedError(
-            f"a and {name} are on {a.device} and backend is {backend!r}, but this build has the cpu "
-            "backend alone: move both to the cpu and leave backend at 'auto'"
+            f"a and {name} are on {a.device} and backend is {backend!r}, but this build has the "
+            "cpu backend alone: move both to the cpu and leave backend at 'auto'"
         )
     if backend not in ("auto", "cpu"):
         raise ValueError(f"backend is {backend!r}; expected 'auto', 'cpu' or 'cuda'")
-    raise ValueError(f"stream is {stream!r}; expected None, as {name} is on the cpu")
+    if stream is not None:
+        raise ValueError(f"stream is {stream!r}; expected None, as {name} is on the cpu")
 
 
 def _result(
@@ -299,14 +265,14 @@ def _result(
     exact: bool,
 ) -> Array:
     """The array to write to: `out` if it fits, else a new one. `exact`: D is the plain product."""
-    if out is None and out_dtype is None and a._dtype_code is not _INT8:
-        return kind.empty(x, shape, x.dtype)
     if out is not None and out_dtype is None:
         native = out.dtype
     elif out_dtype is not None:
         native = kind.native(out_dtype, "out_dtype")
-    else:
+    elif a._dtype_code == _C.DType.int8:
         native = kind.native_dtypes[_C.DType.int32 if exact else _C.DType.float32]
+    else:
+        native = x.dtype
     if not exact and native == kind.native_dtypes[_C.DType.int32]:
         raise ValueError(
             "out_dtype is int32, which holds the exact product; expected no scale, bias, "
@@ -320,7 +286,9 @@ def _result(
             f"out has shape {tuple(out.shape)} and dtype {out.dtype}; expected {shape} and {native}"
         )
     if out.ndim > 2 and not kind.is_contiguous(out):
-        raise ValueError("out is not contiguous; expected a contiguous array, or a matrix of any strides")
+        raise ValueError(
+            "out is not contiguous; expected a contiguous array, or a matrix of any strides"
+        )
     if not kind.is_writable(out):
         raise ValueError("out is read-only, or autograd watches it; expected one to write to")
     return out
@@ -328,8 +296,6 @@ def _result(
 
 def _as_matrix(kind: ArrayKind, x: Array, rows: int, columns: int) -> tuple[Array, int, int]:
     """`x` [..., columns] as a matrix [rows, columns]: an array to hold, and its strides."""
-    if kind.is_contiguous(x):
-        return x, columns, 1
     if x.ndim != 2:
         x = x.reshape(rows, columns)
     row_stride, column_stride = kind.strides(x)

@@ -51,9 +51,9 @@ class Plan:
                 f"D[{self.m},{self.n}] = A[{self.m},{self.k}] @ B[{self.k},{self.n}] "
                 f"on {self.backend} ({self.isa})",
                 f"  kernel     {self.kernel}: {self.why}",
-                f"  tiles      {self.tile_m} rows x {self.tile_n} tokens, K in steps of {self.k_tile}",
+                f"  tiles      {self.tile_m} rows x {self.tile_n} tokens, K by {self.k_tile}",
                 f"  tasks      {passes} x {self.num_tasks}, on {self.num_threads} thread(s)",
-                f"  reads      {self.a_bytes / 1e6:.2f} MB of values and metadata, {passes} time(s)",
+                f"  reads      {self.a_bytes / 1e6:.2f} MB of values and metadata, {passes} x",
                 f"  computes   {self.multiply_adds / 1e6:.2f} M multiply-adds (dense: twice that)",
                 f"  workspace  {self.workspace_bytes / 1e6:.2f} MB",
             )

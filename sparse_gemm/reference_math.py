@@ -29,13 +29,17 @@ def _silu(v: Array) -> Array:
 
 
 def _gelu(v: Array) -> Array:
-    erf = np.array([math.erf(element / math.sqrt(2)) for element in v.flat])
-    return 0.5 * v * (1 + erf.reshape(v.shape))
+    # erfc of the negative instead of 1 + erf, which cancels where v is far below zero.
+    erfc = np.array([math.erfc(-element / math.sqrt(2)) for element in v.flat])
+    return 0.5 * v * erfc.reshape(v.shape)
 
 
 def _gelu_tanh(v: Array) -> Array:
-    # The constants of Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
-    return 0.5 * v * (1 + np.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
+    # The constants of Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016. Half of
+    # 1 + tanh(u) is 1 / (1 + e^(-2u)), which does not cancel where u is far below zero.
+    u = math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)
+    with np.errstate(over="ignore"):
+        return v / (1 + np.exp(-2 * u))
 
 
 _ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {

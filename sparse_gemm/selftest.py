@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,19 +139,18 @@ def _checks(isas: list[_C.Isa]) -> Iterator[Check]:
         for dtype, native in NUMPY_DTYPES.items():
             if not _C.supports(code, dtype):
                 continue
-            yield Check(f"compress {pattern}", dtype.name, "cpu", lambda d=native, p=pattern: _check_compress(d, p))
+            compress = partial(_check_compress, native, pattern)
+            yield Check(f"compress {pattern}", dtype.name, "cpu", compress)
             if dtype not in PACKED_DTYPES:
-                yield Check(f"check {pattern}", dtype.name, "cpu", lambda d=native, p=pattern: _check_check(d, p))
+                check = partial(_check_check, native, pattern)
+                yield Check(f"check {pattern}", dtype.name, "cpu", check)
     for isa in isas:
         for dtype in _LINEAR_DTYPES:
             native = NUMPY_DTYPES[dtype]
-            for operation, check in (("linear", _check_linear_exact), ("epilogue", _check_linear_epilogue)):
-                yield Check(
-                    operation,
-                    dtype.name,
-                    f"cpu {isa.name}",
-                    lambda i=isa, c=check, d=native: _on_isa(i, lambda: c(d)),
-                )
+            exact = partial(_on_isa, isa, partial(_check_linear_exact, native))
+            yield Check("linear", dtype.name, f"cpu {isa.name}", exact)
+            epilogue = partial(_on_isa, isa, partial(_check_linear_epilogue, native))
+            yield Check("epilogue", dtype.name, f"cpu {isa.name}", epilogue)
 
 
 def _show_progress(done: int, total: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparse_gemm import _C
 from sparse_gemm.arrays import (
+    NUMPY_DTYPES,
     Array,
     ArrayKind,
     available_threads,
@@ -55,10 +56,10 @@ class Sparse24Tensor:
     """
 
     __slots__ = (
-        "_codes",
         "_dtype_code",
         "_kind",
         "_pattern_code",
+        "_pattern_number",
         "dtype",
         "group_size",
         "metadata",
@@ -90,7 +91,7 @@ class Sparse24Tensor:
 
         Raises:
             TypeError: an argument is no array, or of another kind or dtype than it must be.
-            ValueError: a wrong shape, device or layout, or metadata that names no pair of positions.
+            ValueError: a wrong shape, device or layout, or metadata that names no positions.
         """
         self._kind: ArrayKind = kind_of(values, "values")
         self._pattern_code = pattern_of(pattern)
@@ -101,18 +102,18 @@ class Sparse24Tensor:
         self.scale = scale
         self.group_size = group_size
         self._dtype_code, self.dtype = self._find_dtype(dtype)
-        self._codes = (int(self._dtype_code), int(self._pattern_code))  # as `_C.gemm` takes them
+        self._pattern_number = int(self._pattern_code)  # as `_C.gemm` takes it
         if validate:
             self._validate()
 
     def _find_dtype(self, dtype: Any) -> tuple[_C.DType, Any]:
         if self.pattern != "4:8":
             return self._kind.dtype_of(self.values, "values"), self.values.dtype
-        name = getattr(dtype, "name", dtype) or "int4"
-        codes = {code.name: code for code in PACKED_DTYPES}
-        if str(name) not in codes:
+        for code in PACKED_DTYPES:
+            if dtype in (code.name, None) or dtype == NUMPY_DTYPES[code]:
+                break
+        else:
             raise TypeError(f"dtype is {dtype!r}; expected int4 or uint4 for pattern 4:8")
-        code = codes[str(name)]
         return code, self._kind.native_dtypes.get(code, code.name)
 
     def _validate(self) -> None:
@@ -120,7 +121,9 @@ class Sparse24Tensor:
         if len(self.shape) != 2 or rows < 0 or k < 0:
             raise ValueError(f"shape is {self.shape}; expected (M, K), neither negative")
         if not _C.supports(self._pattern_code, self._dtype_code):
-            raise TypeError(f"values has dtype {self.values.dtype}, which has no {self.pattern} form")
+            raise TypeError(
+                f"values has dtype {self.values.dtype}, which has no {self.pattern} form"
+            )
         require_same_kind(self._kind, self.device, metadata=self.metadata, scale=self.scale)
         self._validate_part("values", self.values, _C.k_compressed(self._pattern_code, k))
         self._validate_part("metadata", self.metadata, _C.metadata_row_bytes(self._pattern_code, k))
@@ -192,13 +195,33 @@ class Sparse24Tensor:
         )
         return unpack_nibbles(dense, k, self.dtype) if packed else dense
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles the parts; they are checked again when they come back."""
+        dtype = self._dtype_code.name if self._dtype_code in PACKED_DTYPES else None
+        parts = (self.values, self.metadata, self.shape, self.pattern, dtype, self.scale)
+        return (_rebuild, (*parts, self.group_size))
+
     def __repr__(self) -> str:
-        """Shape, pattern, dtype and size: `Sparse24Tensor(4096x4096, 2:4 float16, 18.9 MB, cpu)`."""
+        """Such as `Sparse24Tensor(4096x4096, 2:4 float16, 18.9 MB, cpu)`."""
         rows, k = self.shape
         return (
             f"Sparse24Tensor({rows}x{k}, {self.pattern} {self._dtype_code.name}, "
             f"{self.nbytes / 1e6:.1f} MB, {self.device})"
         )
+
+
+def _rebuild(
+    values: Array,
+    metadata: Array,
+    shape: tuple[int, int],
+    pattern: str,
+    dtype: str | None,
+    scale: Array | None,
+    group_size: int | None,
+) -> Sparse24Tensor:
+    return Sparse24Tensor(
+        values, metadata, shape, pattern=pattern, dtype=dtype, scale=scale, group_size=group_size
+    )
 
 
 def pack_nibbles(w: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -21,7 +21,15 @@ from sparse_gemm._layer_format import stored_shapes
 from sparse_gemm.epilogue import Terms
 from sparse_gemm.tensor import Sparse24Tensor
 
-__all__ = ["call_linear", "linear", "matmul", "needs_dispatcher", "to_dense"]
+__all__ = [
+    "PLAIN_TYPES",
+    "call_linear",
+    "is_watched",
+    "linear",
+    "matmul",
+    "needs_dispatcher",
+    "to_dense",
+]
 
 _OPERAND = "Tensor values, Tensor metadata, SymInt in_features, str pattern"
 _EPILOGUE = (
@@ -45,29 +53,34 @@ _num_function_modes = torch._C._len_torch_function_stack
 _innermost_transform = torch._C._functorch.peek_interpreter_stack
 _jit_trace = torch._C._get_tracing_state
 _unpack_dual: Callable[[Tensor], Any] = forward_ad.unpack_dual
-_PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+
+
+def is_watched() -> bool:
+    """Whether torch compiles, exports, traces or differentiates forward just now, or one of its
+    dispatch or function modes or torch.func transforms is on."""
+    return (
+        torch.compiler.is_compiling()
+        or _num_dispatch_modes() > 0
+        or _num_function_modes() > 0
+        or _innermost_transform() is not None
+        or _jit_trace() is not None
+        or forward_ad._current_level >= 0
+    )
 
 
 def needs_dispatcher(*tensors: Any) -> bool:
     """Whether a call must go through torch's dispatcher: something looks on, or stands in for data.
 
-    True while torch compiles, exports, traces or differentiates forward, under any of its dispatch
-    or function modes and torch.func transforms, and if a tensor is on the meta device or of a
-    subclass (fake and functional tensors, torch.fx's proxies). Arguments of other kinds do not
-    count.
+    True while torch `is_watched`, and if a tensor is on the meta device, is another's negative by
+    flag alone, or is of a subclass (fake and functional tensors, torch.fx's proxies). Arguments of
+    other kinds do not count.
     """
-    if (
-        torch.compiler.is_compiling()
-        or _num_dispatch_modes()
-        or _num_function_modes()
-        or _innermost_transform() is not None
-        or _jit_trace() is not None
-        or forward_ad._current_level >= 0
-    ):
+    if is_watched():
         return True
     for tensor in tensors:
-        if type(tensor) in _PLAIN_TYPES:
-            if tensor.is_meta:
+        if type(tensor) in PLAIN_TYPES:
+            if tensor.is_meta or tensor.is_neg():
                 return True
         elif isinstance(tensor, (Tensor, torch.fx.Proxy)):
             return True

@@ -148,12 +148,16 @@ def check_metadata(case: Case, metadata: Array, k: int, threads: int = 1) -> Any
 
 
 def random_bits(rng: np.random.Generator, case: Case, m: int, k: int) -> Array:
-    """Any bit pattern: nan of every payload, inf, subnormals; a third of the elements are zero."""
+    """Any bit pattern; a third of the elements are zero, many of the others inf or nan."""
     zero = rng.random((m, k)) < 1 / 3
     if case.is_pair:
         low, high = (-8, 8) if case.dtype is ml_dtypes.int4 else (0, 16)
         return np.where(zero, 0, rng.integers(low, high, (m, k))).astype(case.dtype)
     bits = rng.integers(0, np.iinfo(case.bits).max, (m, k), case.bits, endpoint=True)
+    if case.is_floating_point:
+        exponent = np.array(np.inf if case.name[-3:] != "3fn" else np.nan, case.dtype)
+        special = rng.random((m, k)) < 1 / 4
+        bits = np.where(special, bits | exponent.view(case.bits), bits)
     minus_zero = 0 if case.dtype is np.int8 else 1 << (8 * bits.itemsize - 1)
     some_zero = rng.choice(np.array([0, minus_zero], case.bits), (m, k))
     return np.where(zero, some_zero, bits).view(case.dtype)

@@ -268,6 +268,15 @@ def test_autocast_rounds_as_the_dense_layer_does(weight_dtype, autocast_dtype):
     assert worst_error(y, rounded, x) <= limit
 
 
+def test_autocast_rounds_the_bias_too():
+    linear = masked_linear(4, 1, integers=True)
+    linear.weight.copy_(torch.tensor([[0.5, 0.0, 0.0, 0.0]]))
+    linear.bias.fill_(256.9)  # 256 in bfloat16, whose step here is 2
+    x = torch.ones(1, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert sg.SparseLinear.from_linear(linear)(x).item() == linear(x).item() == 256.0
+
+
 def test_autocast_on_integers_is_exact_and_off_inside_a_disabled_region():
     linear = masked_linear(48, 20, integers=True)
     layer = sg.SparseLinear.from_linear(linear)

@@ -297,6 +297,13 @@ def test_parts_that_do_not_fit_are_refused_before_any_kernel(change, error, mess
         OPS.linear(**arguments)
 
 
+def test_a_negative_by_flag_is_negated():
+    layer = make_layer()
+    x = random_input(2, IN, integers=True)
+    with torch.no_grad():
+        assert torch.equal(layer(torch._neg_view(x)), layer(-x))
+
+
 def test_needs_dispatcher_is_false_for_plain_eager_calls_alone():
     x = torch.ones(2)
     assert not torch_ops.needs_dispatcher(x, torch.nn.Parameter(x), None)

@@ -45,6 +45,9 @@ format::DenseView dense_view(Address data, DType dtype, int64_t rows, int64_t k,
                              int64_t col_stride, Pattern pattern) {
   require_extents(rows, k);
   require_supported(pattern, dtype);
+  if (data == 0 && rows > 0 && k > 0) {
+    throw std::invalid_argument("w has elements but no memory (address 0)");
+  }
   return {reinterpret_cast<const void*>(data), dtype, rows, k, row_stride, col_stride};
 }
 

@@ -16,8 +16,10 @@ namespace {
 
 void raise_if_error(const Status& status) {
   switch (status.code()) {
-    case StatusCode::kOk: return;
-    case StatusCode::kInvalidArgument: throw py::value_error(status.message());
+    case StatusCode::kOk:
+      return;
+    case StatusCode::kInvalidArgument:
+      throw py::value_error(status.message());
     case StatusCode::kOutOfMemory:
       PyErr_SetString(PyExc_MemoryError, status.message().c_str());
       throw py::error_already_set();
@@ -28,8 +30,12 @@ void raise_if_error(const Status& status) {
   }
 }
 
-const void* pointer(int64_t address) { return reinterpret_cast<const void*>(address); }
-void* mutable_pointer(int64_t address) { return reinterpret_cast<void*>(address); }
+const void* pointer(int64_t address) {
+  return reinterpret_cast<const void*>(address);
+}
+void* mutable_pointer(int64_t address) {
+  return reinterpret_cast<void*>(address);
+}
 
 VectorOperand vector_operand(int64_t data, DType dtype, int64_t stride) {
   return {pointer(data), dtype, stride};
@@ -38,19 +44,36 @@ DenseOperand dense_operand(int64_t data, DType dtype, int64_t row_stride, int64_
   return {mutable_pointer(data), dtype, row_stride, col_stride};
 }
 
-CpuProps cpu_props(int num_threads) { return {cpu::current_isa(), num_threads}; }
+CpuProps cpu_props(int num_threads) {
+  return {cpu::current_isa(), num_threads};
+}
 
 // `gemm` is the call whose overhead users feel, so it takes CPython's vectorcall arguments as they
 // come: pybind11's own conversion of twenty arguments costs several times what a small layer takes.
 // All are ints (a pointer or an enum is its number) but the last, an Epilogue or None, which
 // replaces bias and activation where there is more to say.
 enum GemmArgument : Py_ssize_t {
-  kM, kN, kK,
-  kValues, kMetadata, kAbDType, kPattern,
-  kB, kBRowStride, kBColStride,
-  kD, kDDType, kDRowStride, kDColStride,
-  kBias, kBiasDType, kBiasStride, kActivation,
-  kNumThreads, kEpilogue, kNumGemmArguments,
+  kM,
+  kN,
+  kK,
+  kValues,
+  kMetadata,
+  kAbDType,
+  kPattern,
+  kB,
+  kBRowStride,
+  kBColStride,
+  kD,
+  kDDType,
+  kDRowStride,
+  kDColStride,
+  kBias,
+  kBiasDType,
+  kBiasStride,
+  kActivation,
+  kNumThreads,
+  kEpilogue,
+  kNumGemmArguments,
 };
 
 Problem problem_of(const int64_t* ints) {
@@ -62,8 +85,7 @@ Problem problem_of(const int64_t* ints) {
   problem.a.metadata = static_cast<const uint8_t*>(pointer(ints[kMetadata]));
   problem.a.dtype = static_cast<DType>(ints[kAbDType]);
   problem.a.pattern = static_cast<Pattern>(ints[kPattern]);
-  problem.b =
-      dense_operand(ints[kB], problem.a.dtype, ints[kBRowStride], ints[kBColStride]);
+  problem.b = dense_operand(ints[kB], problem.a.dtype, ints[kBRowStride], ints[kBColStride]);
   problem.d = dense_operand(ints[kD], static_cast<DType>(ints[kDDType]), ints[kDRowStride],
                             ints[kDColStride]);
   problem.epilogue.bias =

@@ -14,7 +14,9 @@ enum class Isa : uint8_t { kPortable, kAvx2, kAvx512 };
 inline constexpr int kNumIsas = 3;
 inline constexpr std::string_view kIsaNames[kNumIsas] = {"portable", "avx2", "avx512"};
 
-constexpr std::string_view name_of(Isa isa) { return kIsaNames[static_cast<int>(isa)]; }
+constexpr std::string_view name_of(Isa isa) {
+  return kIsaNames[static_cast<int>(isa)];
+}
 
 struct CpuProps {
   Isa isa = Isa::kPortable;

@@ -40,7 +40,8 @@ std::string advice(const Problem& problem) {
   if (dtype == DType::kFloat8E4M3 || dtype == DType::kFloat8E5M2) {
     return "compress a bfloat16 or float32 copy of the matrix instead";
   }
-  if (problem.a.pattern == Pattern::k4of8) return "compress an int8 copy with pattern='2:4' instead";
+  if (problem.a.pattern == Pattern::k4of8)
+    return "compress an int8 copy with pattern='2:4' instead";
   return "with " + std::string(name_of(dtype)) + " operands, out_dtype can be " +
          (dtype == DType::kInt8 ? "int32, int8, float32, float16 or bfloat16"
                                 : "float32, float16 or bfloat16");

@@ -27,15 +27,19 @@ struct DTypeTraits {
 };
 
 inline constexpr DTypeTraits kDTypeTraits[kNumDTypes] = {
-    {"float32", 4, true},        {"float16", 2, true},     {"bfloat16", 2, true},
-    {"int8", 1, false},          {"float8_e4m3fn", 1, true}, {"float8_e5m2", 1, true},
-    {"int32", 4, false},         {"int4", 1, false},       {"uint4", 1, false},
+    {"float32", 4, true}, {"float16", 2, true},       {"bfloat16", 2, true},
+    {"int8", 1, false},   {"float8_e4m3fn", 1, true}, {"float8_e5m2", 1, true},
+    {"int32", 4, false},  {"int4", 1, false},         {"uint4", 1, false},
 };
 
 constexpr const DTypeTraits& traits_of(DType dtype) {
   return kDTypeTraits[static_cast<int>(dtype)];
 }
-constexpr std::string_view name_of(DType dtype) { return traits_of(dtype).name; }
-constexpr int bytes_of(DType dtype) { return traits_of(dtype).bytes; }
+constexpr std::string_view name_of(DType dtype) {
+  return traits_of(dtype).name;
+}
+constexpr int bytes_of(DType dtype) {
+  return traits_of(dtype).bytes;
+}
 
 }  // namespace sparse_gemm

@@ -12,14 +12,28 @@
 namespace sparse_gemm {
 
 // Storage types: the bits alone. Arithmetic happens in float.
-struct float16 { uint16_t bits; };
-struct bfloat16 { uint16_t bits; };
-struct float8_e4m3 { uint8_t bits; };
-struct float8_e5m2 { uint8_t bits; };
+struct float16 {
+  uint16_t bits;
+};
+struct bfloat16 {
+  uint16_t bits;
+};
+struct float8_e4m3 {
+  uint8_t bits;
+};
+struct float8_e5m2 {
+  uint8_t bits;
+};
 
-SPARSE_GEMM_INLINE float to_float(float value) { return value; }
-SPARSE_GEMM_INLINE float to_float(int8_t value) { return static_cast<float>(value); }
-SPARSE_GEMM_INLINE float to_float(int32_t value) { return static_cast<float>(value); }
+SPARSE_GEMM_INLINE float to_float(float value) {
+  return value;
+}
+SPARSE_GEMM_INLINE float to_float(int8_t value) {
+  return static_cast<float>(value);
+}
+SPARSE_GEMM_INLINE float to_float(int32_t value) {
+  return static_cast<float>(value);
+}
 
 SPARSE_GEMM_INLINE float to_float(bfloat16 value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);

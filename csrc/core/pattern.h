@@ -17,9 +17,9 @@ inline constexpr int kMetadataBitsPerGroup = 4;
 
 struct PatternTraits {
   std::string_view name;
-  int group_size;       // logical elements along K in a group
-  int places;           // places in a group: elements, or pairs in 4:8
-  int kept_places;      // places whose values are stored
+  int group_size;   // logical elements along K in a group
+  int places;       // places in a group: elements, or pairs in 4:8
+  int kept_places;  // places whose values are stored
 };
 
 inline constexpr PatternTraits kPatternTraits[kNumPatterns] = {
@@ -32,8 +32,12 @@ constexpr const PatternTraits& traits_of(Pattern pattern) {
   return kPatternTraits[static_cast<int>(pattern)];
 }
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+constexpr int64_t round_up(int64_t a, int64_t b) {
+  return ceil_div(a, b) * b;
+}
 
 // Groups in a row of K logical elements; the last one may reach past K, where zeros are read.
 constexpr int64_t num_groups(Pattern pattern, int64_t k) {

@@ -32,17 +32,17 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
       &find_config(configs, few_tokens ? CpuKernel::kRowDot : CpuKernel::kPanel, props.isa);
   const int64_t vector_tokens = plan.config->tile.lanes * plan.config->tile.columns;
   plan.tile_m = std::min(kMaxTileM, problem.m);
-  plan.tile_n = few_tokens ? problem.n
-                           : std::min(kMaxPanelTokens, round_up(problem.n, vector_tokens));
+  plan.tile_n =
+      few_tokens ? problem.n : std::min(kMaxPanelTokens, round_up(problem.n, vector_tokens));
   plan.k_tile = few_tokens ? padded_k : kPanelKTile;
   plan.num_tasks = ceil_div(problem.m, kMaxTileM);
   plan.workspace_bytes = plan.tile_n * padded_k * kLaneBytes;
-  plan.a_bytes = problem.m * (kept * bytes_of(problem.a.dtype) +
-                              metadata_row_bytes(pattern, problem.k));
+  plan.a_bytes =
+      problem.m * (kept * bytes_of(problem.a.dtype) + metadata_row_bytes(pattern, problem.k));
   plan.multiply_adds = problem.m * problem.n * kept;
   const int64_t useful_threads = ceil_div(plan.multiply_adds, kMultiplyAddsPerThread);
-  plan.num_threads = static_cast<int>(std::clamp<int64_t>(
-      std::min(useful_threads, plan.num_tasks), 1, std::max(props.num_threads, 1)));
+  plan.num_threads = static_cast<int>(std::clamp<int64_t>(std::min(useful_threads, plan.num_tasks),
+                                                          1, std::max(props.num_threads, 1)));
   return plan;
 }
 

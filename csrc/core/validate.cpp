@@ -6,7 +6,9 @@
 namespace sparse_gemm {
 namespace {
 
-bool is_scale_type(DType dtype) { return dtype == DType::kFloat32; }
+bool is_scale_type(DType dtype) {
+  return dtype == DType::kFloat32;
+}
 
 bool is_float_term(DType dtype) {
   return dtype == DType::kFloat32 || dtype == DType::kFloat16 || dtype == DType::kBFloat16;
@@ -24,15 +26,14 @@ Status check_term(const char* name, const void* data, DType dtype, bool accepted
 Status validate(const Problem& problem) {
   constexpr const char* kFloats = "float32, float16 or bfloat16";
   if (problem.m < 0 || problem.n < 0 || problem.k < 0) {
-    return Status::invalid_argument("negative extent: M=" + std::to_string(problem.m) +
-                                    ", N=" + std::to_string(problem.n) +
-                                    ", K=" + std::to_string(problem.k));
+    return Status::invalid_argument("negative extent: M=" + std::to_string(problem.m) + ", N=" +
+                                    std::to_string(problem.n) + ", K=" + std::to_string(problem.k));
   }
   if (problem.a.dtype != problem.b.dtype) {
-    return Status::invalid_argument(
-        "the dense operand has dtype " + std::string(name_of(problem.b.dtype)) +
-        ", the sparse one " + std::string(name_of(problem.a.dtype)) +
-        "; expected the same: convert one of them");
+    return Status::invalid_argument("the dense operand has dtype " +
+                                    std::string(name_of(problem.b.dtype)) + ", the sparse one " +
+                                    std::string(name_of(problem.a.dtype)) +
+                                    "; expected the same: convert one of them");
   }
   constexpr int64_t kMaxInt8Product = 128 * 128;
   if (problem.a.dtype == DType::kInt8 &&

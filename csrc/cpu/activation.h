@@ -31,9 +31,13 @@ SPARSE_GEMM_INLINE float exp_approx(float x) {
   return (1.0f + (r + r * r * q)) * std::bit_cast<float>(exponent);
 }
 
-SPARSE_GEMM_INLINE float relu(float x) { return x < 0.0f ? 0.0f : x; }  // nan stays nan
+SPARSE_GEMM_INLINE float relu(float x) {
+  return x < 0.0f ? 0.0f : x;
+}  // nan stays nan
 
-SPARSE_GEMM_INLINE float silu(float x) { return x / (1.0f + exp_approx(-x)); }
+SPARSE_GEMM_INLINE float silu(float x) {
+  return x / (1.0f + exp_approx(-x));
+}
 
 // x * Phi(x), Phi the normal distribution. For z = |x|: Phi(-z) = exp(-z^2/2) * t * P(t) with
 // t = 1 / (1 + 0.35 z), relative error 3.3e-8, so that the tail keeps its precision.

@@ -22,7 +22,8 @@ std::atomic<Isa>& chosen_isa() {
 bool isa_available(Isa isa) {
 #if SPARSE_GEMM_X86
   switch (isa) {
-    case Isa::kPortable: return true;
+    case Isa::kPortable:
+      return true;
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
              __builtin_cpu_supports("f16c");
@@ -34,7 +35,9 @@ bool isa_available(Isa isa) {
   return isa == Isa::kPortable;
 }
 
-Isa current_isa() { return chosen_isa().load(std::memory_order_relaxed); }
+Isa current_isa() {
+  return chosen_isa().load(std::memory_order_relaxed);
+}
 
 bool set_isa(Isa isa) {
   if (!isa_available(isa)) return false;

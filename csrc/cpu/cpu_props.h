@@ -1,7 +1,6 @@
 // What this machine's CPU can do.
 #pragma once
 
-
 #include "core/device_props.h"
 
 namespace sparse_gemm::cpu {

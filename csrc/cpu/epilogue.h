@@ -41,9 +41,12 @@ inline constexpr int64_t kMaxLine = 64;
 template <typename Body>
 SPARSE_GEMM_INLINE void with_elements(const void* data, DType dtype, Body body) {
   switch (dtype) {
-    case DType::kFloat16: return body(static_cast<const float16*>(data));
-    case DType::kBFloat16: return body(static_cast<const bfloat16*>(data));
-    default: return body(static_cast<const float*>(data));
+    case DType::kFloat16:
+      return body(static_cast<const float16*>(data));
+    case DType::kBFloat16:
+      return body(static_cast<const bfloat16*>(data));
+    default:
+      return body(static_cast<const float*>(data));
   }
 }
 
@@ -67,7 +70,8 @@ struct EpilogueLine {
 
   static void activate(Activation activation, int64_t count, float* value) {
     switch (activation) {
-      case Activation::kNone: break;
+      case Activation::kNone:
+        break;
       case Activation::kRelu:
         for (int64_t i = 0; i < count; ++i) value[i] = relu(value[i]);
         break;
@@ -130,7 +134,8 @@ struct EpilogueLine {
         return store_as(value, line.count, static_cast<bfloat16*>(d.data) + begin, stride);
       case DType::kInt8:
         return store_as(value, line.count, static_cast<int8_t*>(d.data) + begin, stride);
-      default: return store_as(value, line.count, static_cast<float*>(d.data) + begin, stride);
+      default:
+        return store_as(value, line.count, static_cast<float*>(d.data) + begin, stride);
     }
   }
 };
@@ -145,8 +150,8 @@ struct TileLines {
   static SPARSE_GEMM_INLINE void along_n(const AccumulatorTile<Lane>& tile, Body body) {
     for (int64_t row = 0; row < tile.rows; ++row) {
       for (int64_t token = 0; token < tile.tokens; token += kMaxLine) {
-        body(Line{tile.m_begin + row, tile.n_begin + token,
-                  std::min(kMaxLine, tile.tokens - token), false},
+        body(Line{tile.m_begin + row, tile.n_begin + token, std::min(kMaxLine, tile.tokens - token),
+                  false},
              tile.lanes + row * tile.width + token);
       }
     }
@@ -171,8 +176,10 @@ struct TileLines {
   template <typename Body>
   static SPARSE_GEMM_INLINE void for_each(const AccumulatorTile<Lane>& tile, bool m_is_contiguous,
                                           Body body) {
-    if (m_is_contiguous) along_m(tile, body);
-    else along_n(tile, body);
+    if (m_is_contiguous)
+      along_m(tile, body);
+    else
+      along_n(tile, body);
   }
 };
 

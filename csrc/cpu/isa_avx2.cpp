@@ -3,6 +3,8 @@
 
 namespace sparse_gemm::cpu {
 
-const KernelRow* avx2_kernels() { return kKernelRows<Avx2>; }
+const KernelRow* avx2_kernels() {
+  return kKernelRows<Avx2>;
+}
 
 }  // namespace sparse_gemm::cpu

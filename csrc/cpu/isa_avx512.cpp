@@ -3,6 +3,8 @@
 
 namespace sparse_gemm::cpu {
 
-const KernelRow* avx512_kernels() { return kKernelRows<Avx512>; }
+const KernelRow* avx512_kernels() {
+  return kKernelRows<Avx512>;
+}
 
 }  // namespace sparse_gemm::cpu

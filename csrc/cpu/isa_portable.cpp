@@ -3,6 +3,8 @@
 
 namespace sparse_gemm::cpu {
 
-const KernelRow* portable_kernels() { return kKernelRows<Portable>; }
+const KernelRow* portable_kernels() {
+  return kKernelRows<Portable>;
+}
 
 }  // namespace sparse_gemm::cpu

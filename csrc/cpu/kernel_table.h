@@ -1,6 +1,6 @@
-// The table of an instruction set's kernels, built from the configs. Included by the isa_*.cpp files
-// alone, each of which is compiled with its own flags: everything that has code here is a template
-// over the SIMD traits, so that no function of one file can stand in for another's.
+// The table of an instruction set's kernels, built from the configs. Included by the isa_*.cpp
+// files alone, each of which is compiled with its own flags: everything that has code here is a
+// template over the SIMD traits, so that no function of one file can stand in for another's.
 #pragma once
 
 #include "core/numeric.h"
@@ -19,8 +19,7 @@ constexpr KernelFunctions functions_of() {
 template <template <typename> typename Simd, typename Element>
 constexpr KernelFunctions row_dot_functions() {
   using Traits = Simd<typename LaneOf<Element>::type>;
-  return functions_of<
-      RowDot<Traits, Element, register_tile(CpuKernel::kRowDot, Traits::kIsa)>>();
+  return functions_of<RowDot<Traits, Element, register_tile(CpuKernel::kRowDot, Traits::kIsa)>>();
 }
 
 template <template <typename> typename Simd, typename Element>

@@ -20,8 +20,10 @@ struct LaneOf<int8_t> {
 
 template <typename Simd, typename Element>
 SPARSE_GEMM_INLINE typename Simd::Lane widen_one(Element element) {
-  if constexpr (sizeof(Element) == 1) return element;
-  else return to_float(element);
+  if constexpr (sizeof(Element) == 1)
+    return element;
+  else
+    return to_float(element);
 }
 
 // out[i] = source[i * stride] for i < count, as lanes.
@@ -44,9 +46,7 @@ struct Activations {
   int64_t n_stride;
 
   SPARSE_GEMM_INLINE explicit Activations(const DenseOperand& b)
-      : data(static_cast<const Element*>(b.data)),
-        k_stride(b.row_stride),
-        n_stride(b.col_stride) {}
+      : data(static_cast<const Element*>(b.data)), k_stride(b.row_stride), n_stride(b.col_stride) {}
   SPARSE_GEMM_INLINE const Element* at(int64_t k, int64_t n) const {
     return data + k * k_stride + n * n_stride;
   }

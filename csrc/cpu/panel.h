@@ -99,10 +99,14 @@ struct Panel {
                               int64_t tokens, Lane* sums) {
     static_assert(kVectors == 4, "the switch lists the vector counts up to 4");
     switch (ceil_div(std::min(tokens, kWidth), Simd::kLanes)) {
-      case 1: return multiply_panel<1>(a, rows, kept, panel, sums);
-      case 2: return multiply_panel<2>(a, rows, kept, panel, sums);
-      case 3: return multiply_panel<3>(a, rows, kept, panel, sums);
-      default: return multiply_panel<4>(a, rows, kept, panel, sums);
+      case 1:
+        return multiply_panel<1>(a, rows, kept, panel, sums);
+      case 2:
+        return multiply_panel<2>(a, rows, kept, panel, sums);
+      case 3:
+        return multiply_panel<3>(a, rows, kept, panel, sums);
+      default:
+        return multiply_panel<4>(a, rows, kept, panel, sums);
     }
   }
 

@@ -87,10 +87,18 @@ struct RowDot {
     for (int64_t t = 0; t < tokens; t += kTokens) {
       const Lane* x_t = x + t * padded_k;
       switch (std::min<int64_t>(kTokens, tokens - t)) {
-        case 1: dot<R, 1>(rows, x_t, padded_k, out + t, width); break;
-        case 2: dot<R, 2>(rows, x_t, padded_k, out + t, width); break;
-        case 3: dot<R, 3>(rows, x_t, padded_k, out + t, width); break;
-        default: dot<R, 4>(rows, x_t, padded_k, out + t, width); break;
+        case 1:
+          dot<R, 1>(rows, x_t, padded_k, out + t, width);
+          break;
+        case 2:
+          dot<R, 2>(rows, x_t, padded_k, out + t, width);
+          break;
+        case 3:
+          dot<R, 3>(rows, x_t, padded_k, out + t, width);
+          break;
+        default:
+          dot<R, 4>(rows, x_t, padded_k, out + t, width);
+          break;
       }
     }
   }

@@ -24,8 +24,8 @@ struct Avx2Base {
     std::memcpy(&bits, metadata, sizeof(bits));
     const __m256i shifts = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
     const __m256i group_start = _mm256_setr_epi32(0, 0, 4, 4, 0, 0, 4, 4);
-    const __m256i position = _mm256_and_si256(
-        _mm256_srlv_epi32(_mm256_set1_epi32(bits), shifts), _mm256_set1_epi32(3));
+    const __m256i position =
+        _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(bits), shifts), _mm256_set1_epi32(3));
     return _mm256_or_si256(position, group_start);
   }
   static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,

@@ -32,9 +32,7 @@ struct Portable {
     return vector;
   }
   static void store(Lane* target, Vector vector) { std::memcpy(target, &vector, sizeof(vector)); }
-  static Vector broadcast(const Lane* source) {
-    return Vector{*source, *source, *source, *source};
-  }
+  static Vector broadcast(const Lane* source) { return Vector{*source, *source, *source, *source}; }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return a * b + sum; }
   static Lane sum(Vector v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
@@ -59,16 +57,17 @@ struct Portable {
     if constexpr (sizeof(Lane) == sizeof(Element)) {
       return load(source);
     } else {
-      return Vector{to_lane(source[0]), to_lane(source[1]), to_lane(source[2]),
-                    to_lane(source[3])};
+      return Vector{to_lane(source[0]), to_lane(source[1]), to_lane(source[2]), to_lane(source[3])};
     }
   }
 
  private:
   template <typename Element>
   static Lane to_lane(Element element) {
-    if constexpr (sizeof(Element) == 1) return element;
-    else return to_float(element);
+    if constexpr (sizeof(Element) == 1)
+      return element;
+    else
+      return to_float(element);
   }
 };
 

@@ -13,9 +13,9 @@
 
 namespace sparse_gemm::format {
 
-// A dense matrix [rows, K] as the caller holds it. Strides are in units of `bytes_of(dtype)` and may
-// be negative or zero. 4-bit types are packed two to a byte, low nibble first: `k` stays the logical
-// K, `col_stride` is that of the bytes, and an odd K leaves the last high nibble unread.
+// A dense matrix [rows, K] as the caller holds it. Strides are in units of `bytes_of(dtype)` and
+// may be negative or zero. 4-bit types are packed two to a byte, low nibble first: `k` stays the
+// logical K, `col_stride` is that of the bytes, and an odd K leaves the last high nibble unread.
 struct DenseView {
   const void* data;
   DType dtype;

@@ -89,25 +89,26 @@ inline constexpr uint8_t kTooMany = 0x10;
 // What a group without non-zeros gets, and the spare half of a row's last byte.
 inline constexpr uint8_t kZeroGroupNibble = 0xE;
 
-// The nibble for each mask of non-zero places (bit i: place i). Where fewer are non-zero than are
-// kept, the choice is that of PyTorch's sparse_semi_structured_from_dense_cutlass.
+// The nibble for each mask of non-zero places (bit i: place i; the comments show place 0 first).
+// Where fewer are non-zero than are kept, the choice is PyTorch's, as made by its
+// sparse_semi_structured_from_dense_cutlass.
 inline constexpr uint8_t kNibbleOfFourPlaces[16] = {
-    kZeroGroupNibble,
-    0x8,
-    0x9,
-    0x4,  // 0000 1000 0100 1100 (place 0 first)
-    0xE,
-    0x8,
-    0x9,
-    kTooMany,  // 0010 1010 0110 1110
-    0xE,
-    0xC,
-    0xD,
-    kTooMany,  // 0001 1001 0101 1101
-    0xE,
-    kTooMany,
-    kTooMany,
-    kTooMany,  // 0011 1011 0111 1111
+    kZeroGroupNibble,  // 0000
+    0x8,               // 1000
+    0x9,               // 0100
+    0x4,               // 1100
+    0xE,               // 0010
+    0x8,               // 1010
+    0x9,               // 0110
+    kTooMany,          // 1110
+    0xE,               // 0001
+    0xC,               // 1001
+    0xD,               // 0101
+    kTooMany,          // 1101
+    0xE,               // 0011
+    kTooMany,          // 1011
+    kTooMany,          // 0111
+    kTooMany,          // 1111
 };
 // In 1:2 a place is as wide as two of four: place 0 is (0, 1) and place 1 is (2, 3).
 inline constexpr uint8_t kNibbleOfTwoPlaces[4] = {kZeroGroupNibble, 0x4, 0xE, kTooMany};

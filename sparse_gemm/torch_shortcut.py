@@ -1,0 +1,86 @@
+"""The common call of `linear` on torch tensors, with as few questions asked as can be.
+
+On a 64x64 layer the product takes half a microsecond, and each question put to a tensor a tenth of
+one. `linear` here asks only those that tell a plain call from any other; any other gets None, and
+takes the long way in `ops`, which has the rest of the features and all of the error messages.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparse_gemm import _C
+from sparse_gemm.epilogue import ACTIVATION_CODES
+from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.torch_ops import PLAIN_TYPES, is_watched
+
+_CODES = {
+    torch.float32: int(_C.DType.float32),
+    torch.float16: int(_C.DType.float16),
+    torch.bfloat16: int(_C.DType.bfloat16),
+}
+
+
+def linear(
+    x: Tensor, a: Sparse24Tensor, bias: Tensor | None, activation: str | None
+) -> Tensor | None:
+    """act(x [N, K] @ A.T + bias), or None if there is anything to decide or to complain about."""
+    if is_watched() or type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor:
+        return None
+    dtype, shape, values = x.dtype, x.shape, a.values
+    code = _CODES.get(dtype)
+    m, k = a.shape
+    if (
+        code is None
+        or dtype is not a.dtype
+        or len(shape) != 2
+        or shape[1] != k
+        or not (x.is_cpu and values.is_cpu)
+        or x.layout is not torch.strided
+        or x.is_neg()
+        or a.scale is not None
+        or not x.is_contiguous()
+        or activation not in ACTIVATION_CODES
+    ):
+        return None
+    records_gradients = torch.is_grad_enabled()
+    if records_gradients and x.requires_grad:
+        return None
+    bias_address = 0
+    if bias is not None:
+        if (
+            type(bias) not in PLAIN_TYPES
+            or bias.dtype is not dtype
+            or bias.shape != (m,)
+            or not (bias.is_cpu and bias.is_contiguous())
+            or bias.is_neg()
+            or (records_gradients and bias.requires_grad)
+        ):
+            return None
+        bias_address = bias.data_ptr()
+    n = shape[0]
+    y = x.new_empty(n, m)
+    _C.gemm(
+        m,
+        n,
+        k,
+        values.data_ptr(),
+        a.metadata.data_ptr(),
+        code,
+        a._pattern_number,
+        x.data_ptr(),
+        1,
+        k,
+        y.data_ptr(),
+        code,
+        1,
+        m,
+        bias_address,
+        code,
+        1,
+        ACTIVATION_CODES[activation],
+        torch.get_num_threads(),
+        None,
+    )
+    return y

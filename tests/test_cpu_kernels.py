@@ -1,0 +1,224 @@
+"""The CPU kernels, on every instruction set of this machine, against NumPy in float64."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sparse_gemm as sg
+from sparse_gemm import _C
+
+ISAS = [isa for isa in _C.Isa.__members__.values() if _C.isa_available(isa)]
+FLOATS = (np.float32, np.float16, ml_dtypes.bfloat16)
+DTYPES = (*FLOATS, np.int8)
+
+# Around the bounds of the kernels: a vector (4, 8, 16), a row tile (2, 4), a task (64 rows), the
+# last row_dot token count (16), a panel (16, 32, 64 tokens), a span of tokens (256), a k_tile (64).
+M_EDGES = (1, 2, 3, 5, 63, 64, 65)
+N_EDGES = (1, 2, 4, 5, 16, 17, 33, 64, 65, 255, 257)
+K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129)
+
+
+@pytest.fixture(params=ISAS, ids=lambda isa: isa.name)
+def isa(request: pytest.FixtureRequest) -> Iterator[_C.Isa]:
+    before = _C.current_isa()
+    assert _C.set_isa(request.param)
+    yield request.param
+    _C.set_isa(before)
+
+
+def small_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Values whose products and sums are exact in every accumulator."""
+    return rng.integers(-4, 5, shape).astype(dtype)
+
+
+def exact_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64) @ w.astype(np.float64).T
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+def test_linear_is_exact_on_integers_at_every_edge_of_the_tiles(isa: _C.Isa, dtype: type) -> None:
+    rng = np.random.default_rng(1)
+    for m, n, k in itertools.product(M_EDGES, N_EDGES, K_EDGES):
+        w = sg.prune(small_integers(rng, (m, k), dtype))
+        x = small_integers(rng, (n, k), dtype)
+        y = sg.linear(x, sg.compress(w), out_dtype=np.int32 if dtype is np.int8 else np.float32)
+        np.testing.assert_array_equal(y, exact_product(x, w), err_msg=f"M={m} N={n} K={k}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("n", [1, 7, 40], ids=lambda n: f"{n}_tokens")
+def test_all_six_positions_and_all_group_fillings(isa: _C.Isa, dtype: type, n: int) -> None:
+    """Every non-zero mask that 2:4 allows, at every place in a vector, ragged at the end."""
+    masks = [m for m in itertools.product((0, 1), repeat=4) if sum(m) <= 2]
+    row = np.concatenate([np.roll(masks, shift, axis=0).ravel() for shift in range(3)])
+    w = np.stack([np.roll(row.reshape(-1, 4), shift, axis=0).ravel() for shift in range(5)])
+    w = (w * np.arange(1, w.shape[1] + 1) % 7 * w).astype(dtype)[:, :-2]
+    x = small_integers(np.random.default_rng(2), (n, w.shape[1]), dtype)
+    y = sg.linear(x, sg.compress(w), out_dtype=np.int32 if dtype is np.int8 else np.float32)
+    np.testing.assert_array_equal(y, exact_product(x, w))
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize(("m", "n", "k"), [(64, 1, 512), (33, 16, 1000), (70, 100, 770)])
+def test_error_is_at_most_twice_that_of_the_dense_product(
+    isa: _C.Isa, dtype: type, m: int, n: int, k: int
+) -> None:
+    rng = np.random.default_rng(3)
+    w = sg.prune(rng.standard_normal((m, k)).astype(dtype))
+    x = rng.standard_normal((n, k)).astype(dtype)
+    exact = exact_product(x, w)
+    dense = x.astype(np.float32) @ w.astype(np.float32).T
+    y = sg.linear(x, sg.compress(w), out_dtype=np.float32)
+    atol = 1e-6 * k**0.5  # a few units in the last place of sums of about sqrt(k)
+    assert np.abs(y - exact).max() <= 2 * np.abs(dense - exact).max() + atol
+
+
+def test_the_result_is_rounded_once_to_the_output_type(isa: _C.Isa) -> None:
+    rng = np.random.default_rng(4)
+    a = sg.compress(rng.standard_normal((40, 96)).astype(np.float32), policy="prune")
+    for n in (3, 50):
+        x = rng.standard_normal((n, 96)).astype(np.float32)
+        y = sg.linear(x, a)
+        for dtype in (np.float16, ml_dtypes.bfloat16):
+            rounded = sg.linear(x, a, out_dtype=dtype)
+            np.testing.assert_array_equal(rounded, y.astype(dtype))
+
+
+def test_special_values_of_every_type_survive_widening_and_rounding(isa: _C.Isa) -> None:
+    """Each 16-bit pattern times 1.0 comes out with its value; nans stay nans."""
+    for dtype in (np.float16, ml_dtypes.bfloat16):
+        x = np.arange(2**16, dtype=np.uint16).view(dtype).reshape(-1, 1)
+        a = sg.compress(np.ones((1, 1), dtype))
+        for part in np.array_split(x, 300):  # panel
+            y = sg.linear(part, a)
+            np.testing.assert_array_equal(y.astype(np.float32), part.astype(np.float32))
+        for part in np.split(x[::97], range(8, len(x[::97]), 8)):  # row_dot
+            y = sg.linear(part, a)
+            np.testing.assert_array_equal(y.astype(np.float32), part.astype(np.float32))
+
+
+def test_only_kept_weights_take_part(isa: _C.Isa) -> None:
+    """inf times a pruned weight is absent, times a stored zero nan, as on the hardware."""
+    for n in (1, 20):
+        x = np.full((n, 4), np.inf, np.float32)
+        x[:, 1] = 2.0
+        w = np.array([[0, 3, 0, 0]], np.float32)  # stored as places 1 and 2: 3 and 0
+        assert np.isnan(sg.linear(x, sg.compress(w))).all()
+        x[:, 2] = 5.0
+        np.testing.assert_array_equal(sg.linear(x, sg.compress(w)), np.full((n, 1), 6, np.float32))
+
+
+def test_int8_reaches_the_extremes_and_saturates(isa: _C.Isa) -> None:
+    k = 4096
+    w = np.zeros((3, k), np.int8)
+    w[:, ::4], w[:, 1::4] = -128, -128
+    a = sg.compress(w)
+    for n in (1, 30):
+        x = np.full((n, k), -128, np.int8)
+        np.testing.assert_array_equal(sg.linear(x, a), np.full((n, 3), k // 2 * 2**14, np.int32))
+        np.testing.assert_array_equal(sg.linear(x, a, out_dtype=np.int8), 127)
+        np.testing.assert_array_equal(sg.linear(x, a, alpha=-1.0, out_dtype=np.int8), -128)
+
+
+def test_int8_rounds_to_nearest_even(isa: _C.Isa) -> None:
+    w = np.ones((1, 1), np.int8)
+    x = np.arange(-11, 12, dtype=np.int8).reshape(-1, 1)
+    for part in (x, x[:3]):
+        y = sg.linear(part, sg.compress(w), alpha=0.5, out_dtype=np.int8)
+        np.testing.assert_array_equal(y, np.rint(part / 2).astype(np.int8))
+
+
+TERMS = {
+    "bias": lambda rng, m, n: rng.standard_normal(m).astype(np.float16),
+    "x_scale": lambda rng, m, n: rng.standard_normal((n, 1)).astype(np.float32),
+    "w_scale": lambda rng, m, n: rng.standard_normal(m).astype(np.float32),
+    "residual": lambda rng, m, n: rng.standard_normal((n, m)).astype(ml_dtypes.bfloat16),
+    "gate": lambda rng, m, n: rng.standard_normal((n, m)).astype(np.float32),
+}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    isa=st.sampled_from(ISAS),
+    dtype=st.sampled_from(DTYPES),
+    m=st.integers(0, 80),
+    n=st.integers(0, 80),
+    k=st.integers(0, 140),
+    given_terms=st.sets(st.sampled_from(sorted(TERMS))),
+    activation=st.sampled_from([None, "relu", "gelu", "gelu_tanh", "silu"]),
+    alpha=st.sampled_from([1.0, -0.25]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_shape_and_any_epilogue_agrees_with_the_reference(
+    isa: _C.Isa,
+    dtype: type,
+    m: int,
+    n: int,
+    k: int,
+    given_terms: set[str],
+    activation: str | None,
+    alpha: float,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    w = sg.prune((rng.standard_normal((m, k)) * 3).astype(dtype))
+    x = (rng.standard_normal((n, k)) * 3).astype(dtype)
+    terms = {name: TERMS[name](rng, m, n) for name in sorted(given_terms)}
+    keywords = {**terms, "activation": activation, "alpha": alpha, "out_dtype": np.float32}
+    if "residual" in terms:
+        keywords["beta"] = 0.5
+    a = sg.compress(w)
+    before = _C.current_isa()
+    _C.set_isa(isa)
+    try:
+        y = sg.linear(x, a, **keywords)
+    finally:
+        _C.set_isa(before)
+    expected = sg.reference.linear(x, a, **keywords)
+    # The sum's rounding, carried through scales, activation (slope below 1.2) and gate.
+    magnitude = float(
+        (np.abs(x.astype(np.float64)) @ np.abs(w.astype(np.float64)).T).max(initial=0)
+    )
+    factor = 1.0
+    for name in ("x_scale", "w_scale", "gate"):
+        if name in terms:
+            factor *= max(1.0, float(np.abs(terms[name]).max(initial=0)))
+    tolerance = 2e-6 * (1 + magnitude * factor)
+    assert y.shape == expected.shape == (n, m)
+    np.testing.assert_allclose(y, expected, rtol=2e-6, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "silu", "relu"])
+def test_activations_are_accurate_over_the_whole_range(isa: _C.Isa, name: str) -> None:
+    x = np.concatenate(
+        [np.linspace(-90, 90, 20001), np.geomspace(1e-30, 90, 500), -np.geomspace(1e-30, 90, 500)]
+    ).astype(np.float32)[:, None]
+    a = sg.compress(np.ones((1, 1), np.float32))
+    y = sg.linear(x, a, activation=name)
+    expected = sg.reference.linear(x, a, activation=name)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=2e-36)
+    assert np.isnan(sg.linear(np.full((3, 1), np.nan, np.float32), a, activation=name)).all()
+    large = sg.linear(np.full((20, 1), 3e38, np.float32), a, activation=name)
+    np.testing.assert_array_equal(large, np.float32(3e38))
+
+
+@pytest.mark.parametrize("n", [1, 12, 300])
+def test_the_number_of_threads_does_not_change_a_bit(isa: _C.Isa, n: int) -> None:
+    rng = np.random.default_rng(5)
+    m, k = 700, 512
+    a = sg.compress(rng.standard_normal((m, k)).astype(np.float32), policy="prune")
+    x = rng.standard_normal((n, k)).astype(np.float32)
+    results = []
+    for threads in (1, 2, 5):
+        y = np.full((n, m), np.nan, np.float32)
+        operands = (a.values.ctypes.data, a.metadata.ctypes.data, 0, 0, x.ctypes.data, 1, k)
+        _C.gemm(m, n, k, *operands, y.ctypes.data, 0, 1, m, 0, 0, 1, 0, threads, None)
+        results.append(y.tobytes())
+    assert results[0] == results[1] == results[2] == sg.linear(x, a).tobytes()

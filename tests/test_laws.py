@@ -1,0 +1,131 @@
+"""The laws of the house (docs/architecture.md), checked on the files themselves."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import sparse_gemm as sg
+from sparse_gemm import _C
+
+ROOT = Path(__file__).parent.parent
+CXX = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in (".h", ".cpp"))
+PYTHON = sorted((ROOT / "sparse_gemm").rglob("*.py"))
+MAX_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def room(path: Path) -> str:
+    """core, format, cpu or bindings; empty for the spine."""
+    parts = path.relative_to(ROOT / "csrc").parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def includes(path: Path) -> list[str]:
+    return re.findall(r'#include\s+[<"]([^>"]+)[>"]', path.read_text())
+
+
+# Which rooms a room may include from.
+ALLOWED = {
+    "core": {"core"},
+    "format": {"core", "format"},
+    "cpu": {"core", "cpu"},
+    "": {"core", "cpu", ""},
+    "bindings": {"core", "format", "cpu", "bindings", ""},
+}
+
+
+@pytest.mark.parametrize("path", CXX, ids=relative)
+def test_rooms_include_only_what_lies_below_them(path: Path) -> None:
+    for name in includes(path):
+        target = ROOT / "csrc" / name
+        if target.exists():
+            assert room(target) in ALLOWED[room(path)], f"{relative(path)} includes {name}"
+
+
+@pytest.mark.parametrize("path", CXX, ids=relative)
+def test_python_and_torch_stay_out_of_the_core(path: Path) -> None:
+    for name in includes(path):
+        assert not re.match(r"(torch|ATen|c10)/", name)
+        if room(path) != "bindings":
+            assert not re.match(r"(pybind11/|Python\.h)", name)
+
+
+@pytest.mark.parametrize("path", CXX, ids=relative)
+def test_no_inline_assembly_on_the_cpu(path: Path) -> None:
+    assert not re.search(r"\basm\b", re.sub(r"//.*", "", path.read_text()))
+
+
+@pytest.mark.parametrize("path", [*CXX, *PYTHON], ids=relative)
+def test_files_stay_small_and_carry_no_leftovers(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_LINES
+    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", text)
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=relative)
+def test_functions_stay_short(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            docstring = ast.get_docstring(node, clean=False)
+            length = (node.end_lineno or 0) - node.lineno + 1
+            length -= len(docstring.splitlines()) if docstring else 0
+            assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
+
+
+def test_only_selftest_cli_and_info_print() -> None:
+    for path in PYTHON:
+        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        prints = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
+        assert not prints or path.stem in ("cli", "selftest"), relative(path)
+
+
+def test_the_stub_lists_what_the_extension_has() -> None:
+    tree = ast.parse((ROOT / "sparse_gemm" / "_C.pyi").read_text())
+    classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
+    functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    built = {name for name in dir(_C) if not name.startswith("_")}
+    assert (set(classes) | functions) - {"_Enum"} == built
+    for name in ("DType", "Pattern", "Policy", "Activation", "Isa"):
+        fields = {n.target.id for n in classes[name].body if isinstance(n, ast.AnnAssign)}
+        assert fields - {"__members__"} == set(getattr(_C, name).__members__)
+
+
+def test_no_function_of_one_instruction_set_can_stand_in_for_another() -> None:
+    """Weak symbols are merged by the linker: each that an isa file defines must belong to its SIMD
+    traits alone, or code built for AVX-512 could run on a machine without it."""
+    traits = {"portable": "Portable", "avx2": "Avx2", "avx512": "Avx512"}
+    objects = {name: sorted(ROOT.glob(f"build/**/isa_{name}.cpp.o")) for name in traits}
+    if not objects["portable"]:
+        pytest.skip("the package was not built in this tree, so there are no object files")
+    for name, paths in objects.items():
+        for path in paths:
+            if "sanitize" in path.parts:
+                continue
+            listing = subprocess.run(
+                ["nm", "--demangle", str(path)], capture_output=True, text=True, check=True
+            ).stdout
+            weak = re.findall(r"^\S+ W (.+)$", listing, flags=re.MULTILINE)
+            assert [symbol for symbol in weak if traits[name] not in symbol] == []
+
+
+def test_versions_and_changelog_agree() -> None:
+    found = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert found is not None
+    version = found.group(1)
+    assert sg.__version__ == version
+    assert re.search(rf"^## .*{re.escape(version)}", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_every_public_name_exists_and_has_a_docstring() -> None:
+    for name in sg.__all__:
+        value = getattr(sg, name)
+        assert name == "__version__" or value.__doc__, name
