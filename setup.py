@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,10 @@ class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         build_dir = Path(self.build_temp).resolve()
+        # --fresh: an earlier build may have been configured by an isolated environment that is gone.
         configure = [
-            *("cmake", "-S", str(ROOT), "-B", str(build_dir), "-G", "Ninja"),
+            *("cmake", "--fresh", "-S", str(ROOT), "-B", str(build_dir)),
+            *(("-G", "Ninja") if shutil.which("ninja") else ()),
             f"-DCMAKE_BUILD_TYPE={os.environ.get('SPARSE_GEMM_BUILD_TYPE', 'Release')}",
             f"-DSPARSE_GEMM_VERSION={self.distribution.get_version()}",
             f"-DPython_EXECUTABLE={sys.executable}",
@@ -30,7 +33,7 @@ class CMakeBuild(build_ext):
             *os.environ.get("SPARSE_GEMM_CMAKE_ARGS", "").split(),
         ]
         subprocess.run(configure, check=True)
-        subprocess.run(["cmake", "--build", str(build_dir)], check=True)
+        subprocess.run(["cmake", "--build", str(build_dir), "--parallel"], check=True)
 
 
 setup(ext_modules=[Extension("sparse_gemm._C", sources=[])], cmdclass={"build_ext": CMakeBuild})

@@ -64,6 +64,16 @@ def write_json(path: Path, results: Sequence[Result], settings: dict[str, Any]) 
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
+def read_json(path: Path) -> list[Result]:
+    """The results that `write_json` wrote."""
+    records: list[dict[str, Any]] = json.loads(path.read_text())["results"]
+    spreads = ("seconds", "baseline_seconds", "ratio")
+    return [
+        Result(**{**record, **{name: Spread(**record[name]) for name in spreads}})
+        for record in records
+    ]
+
+
 def tables(results: Sequence[Result]) -> str:
     """One table for each case and baseline; all as median (10th to 90th percentile)."""
     groups = itertools.groupby(results, key=lambda result: (result.case, result.baseline))

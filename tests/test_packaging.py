@@ -1,0 +1,84 @@
+"""The wheel, the sdist and the wheel made from the sdist work where nothing else is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("build", reason="the package `build` is installed by `make test-all` alone")
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+REQUIRES = next(
+    line for line in (ROOT / "pyproject.toml").read_text().splitlines() if "requires = " in line
+)
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean copy of what git holds, so that no build leaves anything in the working tree."""
+    path = tmp_path_factory.mktemp("source")
+    listing = run("git", "ls-files", "-z", cwd=ROOT).split("\0")
+    for name in filter(None, listing):
+        if (ROOT / name).exists():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes((ROOT / name).read_bytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def distributions(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An sdist, and a wheel that `build` makes from that sdist, not from the tree."""
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), cwd=source)
+    return {"sdist": next(out.glob("*.tar.gz")), "wheel": next(out.glob("*.whl"))}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(distributions: dict[str, Path]) -> None:
+    names = zipfile.ZipFile(distributions["wheel"]).namelist()
+    top = {name.split("/")[0].split("-")[0] for name in names}
+    assert top == {"sparse_gemm"}
+    assert any(name.endswith(".so") for name in names)
+    assert "sparse_gemm/py.typed" in names
+    assert "sparse_gemm/_C.pyi" in names
+
+
+def install(venv: Path, *arguments: str) -> str:
+    """`pip install` into a new environment, as a user would; returns its Python."""
+    run(sys.executable, "-m", "venv", str(venv), cwd=venv.parent)
+    python = str(venv / "bin" / "python")
+    run(python, "-m", "pip", "install", *arguments, cwd=venv)
+    return python
+
+
+def test_the_wheel_from_the_sdist_installs_and_passes_its_selftest(
+    distributions: dict[str, Path], tmp_path: Path
+) -> None:
+    python = install(tmp_path / "venv", str(distributions["wheel"]))
+    assert run(python, "-m", "sparse_gemm", "selftest", cwd=tmp_path).endswith(" 0 failed\n")
+
+
+def test_pip_install_with_build_isolation(source: Path, tmp_path: Path) -> None:
+    python = install(tmp_path / "venv", str(source))
+    assert "backends" in run(python, "-m", "sparse_gemm", "info", cwd=tmp_path)
+
+
+def test_pip_install_without_build_isolation(source: Path, tmp_path: Path) -> None:
+    requirements = re.findall(r'"(.+?)"', REQUIRES)
+    python = install(tmp_path / "venv", *requirements)
+    path = f"{tmp_path / 'venv' / 'bin'}:{os.environ['PATH']}"  # where pip put cmake and ninja
+    command = (python, "-m", "pip", "install", "--no-build-isolation", str(source))
+    run("env", f"PATH={path}", *command, cwd=tmp_path)
+    assert "backends" in run(python, "-m", "sparse_gemm", "info", cwd=tmp_path)
