@@ -21,7 +21,7 @@ class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         build_dir = Path(self.build_temp).resolve()
-        # --fresh: an earlier build may have been configured by an isolated environment that is gone.
+        # --fresh: an earlier build may have been set up by an isolated environment that is gone.
         configure = [
             *("cmake", "--fresh", "-S", str(ROOT), "-B", str(build_dir)),
             *(("-G", "Ninja") if shutil.which("ninja") else ()),

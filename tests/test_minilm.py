@@ -147,12 +147,8 @@ def test_the_demo_prints_what_it_promises(
     cosine = re.search(r"cosine to the dense model: mean (\S+), min (\S+)", printed)
     assert cosine is not None
     assert 0 < float(cosine[2]) <= float(cosine[1]) < 1
-    for row in (
-        r"dense +\S+% +0\.\d+",
-        r"2:4 +\S+% +0\.\d+",
-        r"dense +\d+ ms +1\.00x",
-        r"2:4 +\d+ ms +\d+\.\d+x",
-    ):
+    quality, seconds = r"\S+% +[01]\.\d+", r"\d+ ms +\d+\.\d\dx"
+    for row in (f"dense +{quality}", f"2:4 +{quality}", f"dense +{seconds}", f"2:4 +{seconds}"):
         assert re.search(rf"^  {row}$", printed, re.MULTILINE), row
 
 
