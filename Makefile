@@ -65,7 +65,7 @@ sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
 	$(BIN)/cmake --build $(SANITIZED)/cmake
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
-	  PYTHONPATH=$(SANITIZED)/python $(BIN)/pytest -p no:cacheprovider -m 'not slow' $(SANITIZED_TESTS)
+	  PYTHONPATH=$(SANITIZED)/python $(BIN)/pytest -o pythonpath= -p no:cacheprovider -m 'not slow' $(SANITIZED_TESTS)
 
 $(VENV)/base.stamp:
 	$(PYTHON) -m venv $(VENV)

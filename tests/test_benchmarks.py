@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent.parent))  # benchmarks is not installed
+pytest.importorskip("tqdm", reason="tqdm is not installed (pip install '.[bench]')")
+
 from benchmarks import cpu, readme_table
 from benchmarks.report import read_json
 from benchmarks.timing import Budget, Spread, Timings, take_turns
-
-pytest.importorskip("tqdm", reason="tqdm is not installed (pip install '.[bench]')")
 
 
 def test_spread_is_median_and_percentiles() -> None:

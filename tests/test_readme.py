@@ -6,10 +6,13 @@ import ast
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent.parent))  # benchmarks is not installed
 
 from benchmarks import readme_table
 
