@@ -173,6 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pairs", type=int, default=240, metavar="N", help="docstrings (240)")
     pairs = stdlib_pairs(parser.parse_args(arguments).pairs)
+    if not pairs:
+        parser.error("no docstrings: N must be at least 1, and Python must not run with -OO")
     texts = [pair.sentence for pair in pairs] + [pair.body for pair in pairs]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 

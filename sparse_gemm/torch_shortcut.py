@@ -47,18 +47,14 @@ def linear(
     records_gradients = torch.is_grad_enabled()
     if records_gradients and x.requires_grad:
         return None
-    bias_address = 0
-    if bias is not None:
-        if (
-            type(bias) not in PLAIN_TYPES
-            or bias.dtype is not dtype
-            or bias.shape != (m,)
-            or not (bias.is_cpu and bias.is_contiguous())
-            or bias.is_neg()
-            or (records_gradients and bias.requires_grad)
-        ):
-            return None
-        bias_address = bias.data_ptr()
+    if bias is not None and not (
+        type(bias) in PLAIN_TYPES
+        and bias.dtype is dtype
+        and bias.shape == (m,)
+        and (bias.is_cpu and bias.is_contiguous() and not bias.is_neg())
+        and not (records_gradients and bias.requires_grad)
+    ):
+        return None
     n = shape[0]
     y = x.new_empty(n, m)
     _C.gemm(
@@ -76,7 +72,7 @@ def linear(
         code,
         1,
         m,
-        bias_address,
+        0 if bias is None else bias.data_ptr(),
         code,
         1,
         ACTIVATION_CODES[activation],
