@@ -5,7 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <cstring>
 
 #include "core/macros.h"
 
@@ -24,6 +24,18 @@ struct float8_e4m3 {
 struct float8_e5m2 {
   uint8_t bits;
 };
+
+// Reading and writing an element that need not be aligned: callers' arrays may start anywhere.
+template <typename T>
+SPARSE_GEMM_INLINE T load_element(const T* source) {
+  T value;
+  std::memcpy(&value, source, sizeof(value));
+  return value;
+}
+template <typename T>
+SPARSE_GEMM_INLINE void store_element(T* target, T value) {
+  std::memcpy(target, &value, sizeof(value));
+}
 
 SPARSE_GEMM_INLINE float to_float(float value) {
   return value;

@@ -5,8 +5,9 @@
 namespace sparse_gemm {
 namespace {
 
-// K of one cache block: 64 x 64 tokens x 4 bytes = 16 KiB, half of a common L1 data cache.
-constexpr int64_t kPanelKTile = 64;
+// K of one cache block: 128 x 64 tokens x 4 bytes = 32 KiB, a common L1 data cache. Smaller blocks
+// load and store the accumulators more often (docs/kernels.md).
+constexpr int64_t kPanelKTile = 128;
 static_assert(kPanelKTile <= kMaxPanelKTile, "the panel kernel's scratch holds kMaxPanelKTile");
 
 // Below this much work a second thread costs more to wake than it saves (about 10 us of FMAs).

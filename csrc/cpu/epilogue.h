@@ -56,7 +56,12 @@ struct EpilogueLine {
   static void load(const void* data, DType dtype, int64_t begin, int64_t stride, int64_t count,
                    float* out) {
     with_elements(data, dtype, [&](auto* elements) {
-      for (int64_t i = 0; i < count; ++i) out[i] = to_float(elements[begin + i * stride]);
+      elements += begin;
+      if (stride == 1) {
+        for (int64_t i = 0; i < count; ++i) out[i] = to_float(load_element(elements + i));
+      } else {
+        for (int64_t i = 0; i < count; ++i) out[i] = to_float(load_element(elements + i * stride));
+      }
     });
   }
   static void load_vector(const VectorOperand& v, int64_t begin, bool along, int64_t count,
@@ -119,9 +124,11 @@ struct EpilogueLine {
   template <typename Element>
   static void store_as(const float* value, int64_t count, Element* out, int64_t stride) {
     if (stride == 1) {
-      for (int64_t i = 0; i < count; ++i) out[i] = from_float<Element>(value[i]);
+      for (int64_t i = 0; i < count; ++i) store_element(out + i, from_float<Element>(value[i]));
     } else {
-      for (int64_t i = 0; i < count; ++i) out[i * stride] = from_float<Element>(value[i]);
+      for (int64_t i = 0; i < count; ++i) {
+        store_element(out + i * stride, from_float<Element>(value[i]));
+      }
     }
   }
   static void store(const float* value, const Line& line, const DenseOperand& d) {
@@ -163,13 +170,22 @@ struct TileLines {
     Lane columns[kTokens][kMaxTileM];
     for (int64_t begin = 0; begin < tile.tokens; begin += kTokens) {
       const int64_t tokens = std::min(kTokens, tile.tokens - begin);
-      for (int64_t row = 0; row < tile.rows; ++row) {
-        const Lane* lanes = tile.lanes + row * tile.width + begin;
-        for (int64_t token = 0; token < tokens; ++token) columns[token][row] = lanes[token];
+      if (tokens == kTokens) {
+        transpose(tile, begin, kTokens, columns);  // with a constant trip count
+      } else {
+        transpose(tile, begin, tokens, columns);
       }
       for (int64_t token = 0; token < tokens; ++token) {
         body(Line{tile.m_begin, tile.n_begin + begin + token, tile.rows, true}, columns[token]);
       }
+    }
+  }
+
+  static SPARSE_GEMM_INLINE void transpose(const AccumulatorTile<Lane>& tile, int64_t begin,
+                                           int64_t tokens, Lane (*columns)[kMaxTileM]) {
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      const Lane* lanes = tile.lanes + row * tile.width + begin;
+      for (int64_t token = 0; token < tokens; ++token) columns[token][row] = lanes[token];
     }
   }
 
@@ -193,7 +209,9 @@ void store_tile(const Problem& problem, const AccumulatorTile<typename Simd::Lan
     TileLines<Lane>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
       int32_t* out = static_cast<int32_t*>(d.data) + line.m * d.row_stride + line.n * d.col_stride;
       const int64_t stride = along_m ? d.row_stride : d.col_stride;
-      for (int64_t i = 0; i < line.count; ++i) out[i * stride] = static_cast<int32_t>(lanes[i]);
+      for (int64_t i = 0; i < line.count; ++i) {
+        store_element(out + i * stride, static_cast<int32_t>(lanes[i]));
+      }
     });
     return;
   }

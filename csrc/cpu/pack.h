@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/numeric.h"
 #include "core/problem.h"
 
 namespace sparse_gemm::cpu {
@@ -35,7 +36,7 @@ void widen_line(const Element* source, int64_t stride, int64_t count, typename S
       Simd::store(out + i, Simd::widen(source + i));
     }
   }
-  for (; i < count; ++i) out[i] = widen_one<Simd>(source[i * stride]);
+  for (; i < count; ++i) out[i] = widen_one<Simd>(load_element(source + i * stride));
 }
 
 // B as elements of one type, addressed by (k, n).

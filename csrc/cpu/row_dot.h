@@ -75,7 +75,7 @@ struct RowDot {
       const int64_t group = i / 2;
       const int nibble = metadata[group / 2] >> (4 * (group % 2));
       const int position = (nibble >> (2 * (i % 2))) & 3;
-      sum += widen_one<Simd>(values[i]) * x[4 * group + position];
+      sum += widen_one<Simd>(load_element(values + i)) * x[4 * group + position];
     }
     return sum;
   }

@@ -57,7 +57,10 @@ struct Portable {
     if constexpr (sizeof(Lane) == sizeof(Element)) {
       return load(source);
     } else {
-      return Vector{to_lane(source[0]), to_lane(source[1]), to_lane(source[2]), to_lane(source[3])};
+      Element elements[kLanes];
+      std::memcpy(elements, source, sizeof(elements));
+      return Vector{to_lane(elements[0]), to_lane(elements[1]), to_lane(elements[2]),
+                    to_lane(elements[3])};
     }
   }
 
