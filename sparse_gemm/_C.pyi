@@ -47,6 +47,14 @@ class Isa(_Enum):
     avx2: Final[Isa]
     avx512: Final[Isa]
 
+class ThreadSource(_Enum):
+    __members__: Final[dict[str, ThreadSource]]
+    pool: Final[ThreadSource]
+    openmp: Final[ThreadSource]
+
+def use_openmp_threads() -> ThreadSource: ...
+def thread_source() -> ThreadSource: ...
+
 # --- format ---
 
 def supports(pattern: Pattern, dtype: DType) -> bool: ...

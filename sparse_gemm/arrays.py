@@ -18,6 +18,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from sparse_gemm import _C
 from sparse_gemm._C import DType
 
 Array = Any  # a NumPy array or a torch tensor; which one is only known at run time
@@ -181,6 +182,8 @@ def _torch_kind() -> ArrayKind:
 
     # Here, since these two build on ops and on this module.
     from sparse_gemm import torch_ops, torch_shortcut
+
+    _C.use_openmp_threads()  # those of the runtime that came with torch
 
     # torch has no 4-bit dtypes that hold data.
     native_dtypes = {

@@ -30,7 +30,7 @@ def report() -> str:
         f"Python {platform.python_version()}",
         "",
         "backends",
-        f"  cpu   available, {available_threads()} thread(s)",
+        f"  cpu   available, {available_threads()} thread(s); torch's own while torch is in use",
     ]
     current = _C.current_isa()
     for name, isa in _C.Isa.__members__.items():

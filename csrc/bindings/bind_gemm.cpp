@@ -6,6 +6,7 @@
 
 #include "bindings/bindings.h"
 #include "core/kernel_config.h"
+#include "core/parallel.h"
 #include "cpu/cpu_props.h"
 #include "gemm.h"
 
@@ -173,6 +174,14 @@ void bind_isa(py::module_& m) {
   m.def("set_isa", &cpu::set_isa);
 }
 
+void bind_threads(py::module_& m) {
+  py::enum_<ThreadSource>(m, "ThreadSource")
+      .value("pool", ThreadSource::kPool)
+      .value("openmp", ThreadSource::kOpenMP);
+  m.def("use_openmp_threads", &use_openmp_threads);
+  m.def("thread_source", &thread_source);
+}
+
 }  // namespace
 
 void bind_gemm(py::module_& m) {
@@ -195,6 +204,7 @@ void bind_gemm(py::module_& m) {
       .def_readwrite("c", &Epilogue::c)
       .def_readwrite("gate", &Epilogue::gate);
   bind_isa(m);
+  bind_threads(m);
   bind_plan(m);
   m.attr("gemm") = py::reinterpret_steal<py::object>(PyCFunction_New(&gemm_method, nullptr));
 }

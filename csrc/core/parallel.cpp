@@ -1,10 +1,12 @@
-// The thread pool behind parallel_for.
+// The threads behind parallel_for: the team of torch's OpenMP runtime where there is one, else a
+// pool.
 //
 // Each call of run_tasks is a job that lives on its caller's stack. Helpers take a seat at a job,
 // then both they and the caller draw task numbers from its counter until none are left. The caller
 // never depends on a helper arriving, so a job finishes even if no thread could be started.
 #include "core/parallel.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -32,6 +34,12 @@ void spin_until(Predicate is_ready) {
   const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
   while (!is_ready() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
 }
+
+// GOMP_parallel: calls function(data) on `num_threads` threads, the caller among them, and returns
+// when all have. An entry of GCC's OpenMP runtime that LLVM's and Intel's have too.
+using OpenMPTeam = void (*)(void (*function)(void*), void* data, unsigned num_threads,
+                            unsigned flags);
+std::atomic<OpenMPTeam> openmp_team{nullptr};
 
 struct Job {
   Job(int64_t tasks, int helpers, TaskRef task_body)
@@ -152,9 +160,11 @@ class Pool {
 std::atomic<Pool*> pool_of_this_process{nullptr};
 
 // A forked child has none of the helpers, and perhaps a mutex that a thread it does not have holds.
-// It forgets the parent's pool without touching it.
-[[maybe_unused]] const int fork_handler =
-    pthread_atfork(nullptr, nullptr, [] { pool_of_this_process.store(nullptr); });
+// It forgets the parent's pool without touching it, and the OpenMP runtime, which is in that state.
+[[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
+  pool_of_this_process.store(nullptr);
+  openmp_team.store(nullptr);
+});
 
 Pool& pool() {
   Pool* current = pool_of_this_process.load(std::memory_order_acquire);
@@ -170,11 +180,24 @@ Pool& pool() {
 void run_tasks(int64_t num_tasks, int num_threads, TaskRef body) {
   const int64_t num_helpers = std::min<int64_t>(num_tasks, num_threads) - 1;
   Job job(num_tasks, static_cast<int>(std::max<int64_t>(num_helpers, 0)), body);
+  const OpenMPTeam team = openmp_team.load(std::memory_order_relaxed);
   if (job.seats == 0) {
     job.work();
+  } else if (team != nullptr) {
+    const auto work = [](void* data) { static_cast<Job*>(data)->work(); };
+    team(work, &job, static_cast<unsigned>(job.seats) + 1, /*flags=*/0);
   } else {
     pool().run(job);
   }
+}
+
+ThreadSource use_openmp_threads() {
+  openmp_team.store(reinterpret_cast<OpenMPTeam>(dlsym(RTLD_DEFAULT, "GOMP_parallel")));
+  return thread_source();
+}
+
+ThreadSource thread_source() {
+  return openmp_team.load() != nullptr ? ThreadSource::kOpenMP : ThreadSource::kPool;
 }
 
 }  // namespace sparse_gemm

@@ -1,4 +1,5 @@
-// parallel_for: runs independent tasks on the calling thread and a pool of helpers.
+// parallel_for: runs independent tasks on the calling thread and helpers: a pool of this file's
+// own, or the OpenMP threads that torch keeps.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,19 @@ class TaskRef {
 // fixed: tasks must not depend on one another. Several threads may call at once; a child process
 // made by fork starts with a pool of its own. `body` must not throw and must not call parallel_for.
 void run_tasks(int64_t num_tasks, int num_threads, TaskRef body);
+
+// Where run_tasks gets its helpers from.
+enum class ThreadSource : uint8_t {
+  kPool,    // threads of its own
+  kOpenMP,  // the team of the OpenMP runtime that torch brought along
+};
+
+// Looks for an OpenMP runtime in this process and, if one is there, takes helpers from it from now
+// on. Its threads keep spinning for a while after each of torch's own operations: a second set of
+// threads would wait behind them, and these are awake already. A forked child goes back to kPool,
+// as OpenMP runtimes do not survive a fork.
+ThreadSource use_openmp_threads();
+ThreadSource thread_source();
 
 template <typename F>
 void parallel_for(int64_t num_tasks, int num_threads, F&& body) {

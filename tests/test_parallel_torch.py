@@ -1,0 +1,89 @@
+"""Threads in a process that has torch: OpenMP's are borrowed, except in forked children."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import torch
+
+import sparse_gemm as sg
+from sparse_gemm import _C
+
+PRELUDE = """
+import os, signal, sys, threading
+import torch
+import sparse_gemm as sg
+from sparse_gemm import _C
+torch.set_num_threads(3)
+torch.manual_seed(0)
+a = sg.compress(torch.randn(512, 1024), policy="prune")
+x = torch.randn(64, 1024)
+expected = sg.linear(x, a)
+def work():
+    assert torch.equal(sg.linear(x, a), expected)
+"""
+
+
+def run_script(body: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + body],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_openmp_threads_of_torch_are_used_once_a_tensor_was_seen() -> None:
+    body = "print(_C.thread_source().name)"
+    assert run_script(body).stdout.strip() == "openmp"
+    code = "import torch, numpy, sparse_gemm as sg; sg.prune(numpy.ones((4, 4), 'f'));"
+    code += "print(sg._C.thread_source().name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "pool"
+
+
+def test_a_forked_child_computes_with_threads_of_its_own() -> None:
+    """The parent's OpenMP team does not exist in the child; to wait for it would hang."""
+    body = """
+for _ in range(5):
+    work()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        torch.set_num_threads(1)  # torch's own operations must not use its team either
+        assert _C.thread_source().name == "pool"
+        y = torch.empty_like(expected)
+        m, n, k = 512, 64, 1024
+        operands = (a.values.data_ptr(), a.metadata.data_ptr(), 0, 0, x.data_ptr(), 1, k)
+        _C.gemm(m, n, k, *operands, y.data_ptr(), 0, 1, m, 0, 0, 1, 0, 3, None)
+        os._exit(0 if y.numpy().tobytes() == expected.numpy().tobytes() else 3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    work()
+print("done")
+"""
+    done = run_script(body)
+    assert done.stdout.strip() == "done", done.stderr
+
+
+def test_several_python_threads_each_get_their_own_results() -> None:
+    torch.manual_seed(0)
+    a = sg.compress(torch.randn(512, 1024), policy="prune")
+    inputs = [torch.randn(n, 1024) for n in (1, 8, 40, 300)]
+    expected = [sg.linear(x, a) for x in inputs]
+    assert _C.thread_source().name == "openmp"
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(20):
+            if not torch.equal(sg.linear(inputs[i % 4], a), expected[i % 4]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
