@@ -61,12 +61,6 @@ class ArrayKind:
     # Whether the library records operations to differentiate through, and whether it would for x.
     gradients_enabled: Callable[[], bool]
     requires_gradient: Callable[[Array], bool]
-    # Whether a call on x must go through the library's own dispatcher, and the module that has
-    # `linear` and `matmul` as operators of it.
-    must_dispatch: Callable[[Array], bool]
-    dispatched_ops: Any
-    # linear(x, a, bias, activation) for plain calls, or None where it is no plain call.
-    linear_shortcut: Callable[[Array, Any, Array | None, str | None], Array | None] | None
 
     def native(self, dtype: Any, name: str) -> Any:
         """The library's own dtype for what a caller passed as `dtype`: its own, or a name.
@@ -171,17 +165,11 @@ def _numpy_kind() -> ArrayKind:
         num_threads=available_threads,
         gradients_enabled=_never,
         requires_gradient=_never,
-        must_dispatch=_never,
-        dispatched_ops=None,
-        linear_shortcut=None,
     )
 
 
 def _torch_kind() -> ArrayKind:
     import torch
-
-    # Here, since these two build on ops and on this module.
-    from sparse_gemm import torch_ops, torch_shortcut
 
     _C.use_openmp_threads()  # those of the runtime that came with torch
 
@@ -219,9 +207,6 @@ def _torch_kind() -> ArrayKind:
         num_threads=torch.get_num_threads,
         gradients_enabled=torch.is_grad_enabled,
         requires_gradient=operator.attrgetter("requires_grad"),
-        must_dispatch=torch_ops.needs_dispatcher,
-        dispatched_ops=torch_ops,
-        linear_shortcut=torch_shortcut.linear,
     )
 
 

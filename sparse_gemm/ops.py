@@ -1,26 +1,46 @@
-"""linear and matmul: compressed times dense, in one call.
-
-User words (tokens, out_features) stop here; below, D[M,N] = A[M,K] @ B[K,N] with the sparse operand
-A. `linear` hands x.T down as B and y.T as D: both are views, nothing is copied or transposed.
-"""
+"""linear and matmul: compressed times dense, in one call."""
 
 from __future__ import annotations
 
-import itertools
-import math
+import sys
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from sparse_gemm import _C
-from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
+from sparse_gemm import eager
+from sparse_gemm.arrays import Array, ArrayKind, kind_of
 from sparse_gemm.compression import check, compress, prune
-from sparse_gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
-from sparse_gemm.errors import UnsupportedError
+from sparse_gemm.epilogue import Terms
 from sparse_gemm.tensor import Sparse24Tensor
 
-# What `_C.gemm` takes for a bias (address, dtype, stride) and an activation: the epilogue has them.
-_NO_BIAS_NOR_ACTIVATION = (0, int(_C.DType.float32), 1, int(_C.Activation.none))
+__all__ = ["check", "compress", "linear", "matmul", "prune"]
 
-__all__ = ["check", "compress", "linear", "linear_eager", "matmul", "matmul_eager", "prune"]
+
+# The torch layer, once torch is in use: the module between users and `eager` for torch tensors, and
+# the shortcut around both.
+_torch_ops: ModuleType | None = None
+_torch_shortcut: Callable[..., Array | None] | None = None
+
+
+def _load_torch_layer() -> ModuleType:
+    global _torch_ops, _torch_shortcut
+    from sparse_gemm import torch_ops, torch_shortcut
+
+    _torch_ops, _torch_shortcut = torch_ops, torch_shortcut.linear
+    return torch_ops
+
+
+if sys.modules.get("torch") is not None:  # at once, so that no compiler has to trace an import
+    _load_torch_layer()
+
+
+def _callee(kind: ArrayKind, x: Array) -> Any:
+    """The module whose `linear` and `matmul` take calls on `x`."""
+    if kind.name == "torch":
+        torch_ops = _torch_ops or _load_torch_layer()
+        if torch_ops.needs_dispatcher(x):
+            return torch_ops
+    return eager
 
 
 def linear(
@@ -73,65 +93,16 @@ def linear(
     """
     kind = kind_of(x, "x")
     if (
-        kind.linear_shortcut is not None
+        _torch_shortcut is not None
+        and kind.name == "torch"
         and (x_scale is w_scale is residual is gate is out is out_dtype is stream is None)
         and (alpha == 1.0 and beta == 0.0 and backend == "auto")
     ):
-        y = kind.linear_shortcut(x, a, bias, activation)
+        y = _torch_shortcut(x, a, bias, activation)
         if y is not None:
             return y
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
-    call = kind.dispatched_ops.linear if kind.must_dispatch(x) else linear_eager
-    return call(x, a, terms, out, out_dtype, stream, backend)
-
-
-def linear_eager(
-    x: Array,
-    a: Sparse24Tensor,
-    terms: Terms,
-    out: Array | None = None,
-    out_dtype: Any = None,
-    stream: Any = None,
-    backend: str = "auto",
-) -> Array:
-    """`linear` on arrays that hold data: checks, then the C++ call."""
-    kind = kind_of(x, "x")
-    _check_operands(kind, a, x, "x", stream, backend)
-    m, k = a.shape
-    shape = x.shape
-    if len(shape) == 0 or shape[-1] != k:
-        raise ValueError(f"x has shape {tuple(shape)}; expected [..., {k}], as a has {a.shape}")
-    d_shape = (*shape[:-1], m)
-    n = shape[0] if len(shape) == 2 else math.prod(shape[:-1])
-    if a.scale is not None and terms.scale_m is None:
-        terms = terms._replace(scale_m=a.scale)
-    layout = Layout(m, d_shape, d_shape[:-1], True, LINEAR_NAMES)
-    epilogue, held = build_epilogue(kind, a.device, terms, layout)
-    kind.refuse_gradients(x=x, **terms.arrays(LINEAR_NAMES))
-    b, b_row_stride, b_col_stride = _as_matrix(kind, x, n, k)
-    y = _result(kind, x, a, d_shape, out, out_dtype, terms.is_empty())
-    d, d_row_stride, d_col_stride = _as_matrix(kind, y, n, m)
-    _C.gemm(
-        m,
-        n,
-        k,
-        kind.address(a.values),
-        kind.address(a.metadata),
-        kind.codes[x.dtype],
-        a._pattern_number,
-        kind.address(b),
-        b_col_stride,
-        b_row_stride,
-        kind.address(d),
-        kind.codes[y.dtype],
-        d_col_stride,
-        d_row_stride,
-        *_NO_BIAS_NOR_ACTIVATION,
-        kind.num_threads(),
-        epilogue,
-    )
-    del held  # kept the terms' arrays alive until here
-    return y
+    return _callee(kind, x).linear(x, a, terms, out, out_dtype, stream, backend)
 
 
 def matmul(
@@ -170,133 +141,4 @@ def matmul(
     """
     kind = kind_of(b, "b")
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
-    call = kind.dispatched_ops.matmul if kind.must_dispatch(b) else matmul_eager
-    return call(a, b, terms, out, out_dtype, stream, backend)
-
-
-def matmul_eager(
-    a: Sparse24Tensor,
-    b: Array,
-    terms: Terms,
-    out: Array | None = None,
-    out_dtype: Any = None,
-    stream: Any = None,
-    backend: str = "auto",
-) -> Array:
-    """`matmul` on arrays that hold data: checks, then one C++ call for each matrix of a batch."""
-    kind = kind_of(b, "b")
-    _check_operands(kind, a, b, "b", stream, backend)
-    m, k = a.shape
-    shape = tuple(b.shape)
-    if not shape or shape[max(len(shape) - 2, 0)] != k:
-        raise ValueError(f"b has shape {shape}; expected [..., {k}, N], as a has shape {a.shape}")
-    if len(shape) == 1:
-        column_out = None if out is None else out[:, None]
-        d = matmul_eager(a, b[:, None], terms.as_columns(), column_out, out_dtype, stream, backend)
-        return d.reshape(m) if out is None else out
-    n = shape[-1]
-    d_shape = (*shape[:-2], m, n)
-    if a.scale is not None and terms.scale_m is None:
-        terms = terms._replace(scale_m=a.scale)
-    require_same_kind(kind, a.device, **terms.arrays(MATMUL_NAMES))
-    kind.refuse_gradients(b=b, **terms.arrays(MATMUL_NAMES))
-    for name, matrix in (("residual", terms.residual), ("gate", terms.gate)):
-        if matrix is not None and tuple(matrix.shape) != d_shape:
-            raise ValueError(f"{name} has shape {tuple(matrix.shape)}; expected {d_shape}")
-    d = _result(kind, b, a, d_shape, out, out_dtype, terms.is_empty())
-    layout = Layout(m, (m, n), (n,), False, MATMUL_NAMES)
-    for index in itertools.product(*map(range, shape[:-2])):
-        epilogue, held = build_epilogue(kind, a.device, terms.at(index), layout)
-        b_item, d_item = b[index], d[index]
-        _C.gemm(
-            m,
-            n,
-            k,
-            kind.address(a.values),
-            kind.address(a.metadata),
-            kind.codes[b.dtype],
-            a._pattern_number,
-            kind.address(b_item),
-            *kind.strides(b_item),
-            kind.address(d_item),
-            kind.codes[d.dtype],
-            *kind.strides(d_item),
-            *_NO_BIAS_NOR_ACTIVATION,
-            kind.num_threads(),
-            epilogue,
-        )
-        del held  # kept the terms' arrays alive until here
-    return d
-
-
-def _check_operands(
-    kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, stream: Any, backend: str
-) -> None:
-    """What must hold before anything is computed: kinds, dtypes, devices, backend."""
-    if type(a) is not Sparse24Tensor:
-        raise TypeError(
-            f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with "
-            "sparse_gemm.compress"
-        )
-    if a._kind is not kind:
-        raise TypeError(f"{name} is a {kind.name} array; expected {a._kind.name}, as a is")
-    if a.dtype != x.dtype:
-        raise TypeError(f"{name} has dtype {x.dtype}; expected {a.dtype}, as a has")
-    require_same_kind(kind, a.device, **{name: x})
-    kind.require_strided(x, name)
-    if a.device != "cpu" or backend == "cuda":
-        raise UnsupportedError(
-            f"a and {name} are on {a.device} and backend is {backend!r}, but this build has the "
-            "cpu backend alone: move both to the cpu and leave backend at 'auto'"
-        )
-    if backend not in ("auto", "cpu"):
-        raise ValueError(f"backend is {backend!r}; expected 'auto', 'cpu' or 'cuda'")
-    if stream is not None:
-        raise ValueError(f"stream is {stream!r}; expected None, as {name} is on the cpu")
-
-
-def _result(
-    kind: ArrayKind,
-    x: Array,
-    a: Sparse24Tensor,
-    shape: tuple[int, ...],
-    out: Array | None,
-    out_dtype: Any,
-    exact: bool,
-) -> Array:
-    """The array to write to: `out` if it fits, else a new one. `exact`: D is the plain product."""
-    if out is not None and out_dtype is None:
-        native = out.dtype
-    elif out_dtype is not None:
-        native = kind.native(out_dtype, "out_dtype")
-    elif a._dtype_code == _C.DType.int8:
-        native = kind.native_dtypes[_C.DType.int32 if exact else _C.DType.float32]
-    else:
-        native = x.dtype
-    if not exact and native == kind.native_dtypes[_C.DType.int32]:
-        raise ValueError(
-            "out_dtype is int32, which holds the exact product; expected no scale, bias, "
-            "activation or other term (or another out_dtype)"
-        )
-    if out is None:
-        return kind.empty(x, shape, native)
-    require_same_kind(kind, a.device, out=out)
-    if tuple(out.shape) != shape or out.dtype != native:
-        raise ValueError(
-            f"out has shape {tuple(out.shape)} and dtype {out.dtype}; expected {shape} and {native}"
-        )
-    if out.ndim > 2 and not kind.is_contiguous(out):
-        raise ValueError(
-            "out is not contiguous; expected a contiguous array, or a matrix of any strides"
-        )
-    if not kind.is_writable(out):
-        raise ValueError("out is read-only, or autograd watches it; expected one to write to")
-    return out
-
-
-def _as_matrix(kind: ArrayKind, x: Array, rows: int, columns: int) -> tuple[Array, int, int]:
-    """`x` [..., columns] as a matrix [rows, columns]: an array to hold, and its strides."""
-    if x.ndim != 2:
-        x = x.reshape(rows, columns)
-    row_stride, column_stride = kind.strides(x)
-    return x, row_stride, column_stride
+    return _callee(kind, b).matmul(a, b, terms, out, out_dtype, stream, backend)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from sparse_gemm import ops
+from sparse_gemm import eager
 from sparse_gemm._layer_format import stored_shapes
 from sparse_gemm.epilogue import Terms
 from sparse_gemm.tensor import Sparse24Tensor
@@ -96,7 +96,7 @@ def linear(
     stream: Any = None,
     backend: str = "auto",
 ) -> Tensor:
-    """ops.linear_eager through the dispatcher: the same arguments, the same result."""
+    """eager.linear through the dispatcher: the same arguments, the same result."""
     y = call_linear(
         *(x, a.values, a.metadata, a.shape[1], a.pattern, terms.bias),
         w_scale=a.scale if terms.scale_m is None else terms.scale_m,
@@ -115,7 +115,7 @@ def matmul(
     stream: Any = None,
     backend: str = "auto",
 ) -> Tensor:
-    """ops.matmul_eager through the dispatcher: the same arguments, the same result."""
+    """eager.matmul through the dispatcher: the same arguments, the same result."""
     d = torch.ops.sparse_gemm.matmul.default(
         *(a.values, a.metadata, a.shape[1], a.pattern, b, terms.bias),
         a_scale=a.scale if terms.scale_m is None else terms.scale_m,
@@ -228,7 +228,7 @@ def _linear_kernel(
 ) -> Tensor:
     a = _operand(values, metadata, in_features, pattern)
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
-    return cast(Tensor, ops.linear_eager(x, a, terms, out_dtype=out_dtype, backend=backend))
+    return cast(Tensor, eager.linear(x, a, terms, out_dtype=out_dtype, backend=backend))
 
 
 def _matmul_kernel(
@@ -251,7 +251,7 @@ def _matmul_kernel(
 ) -> Tensor:
     a = _operand(values, metadata, in_features, pattern)
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
-    return cast(Tensor, ops.matmul_eager(a, b, terms, out_dtype=out_dtype, backend=backend))
+    return cast(Tensor, eager.matmul(a, b, terms, out_dtype=out_dtype, backend=backend))
 
 
 def _to_dense_kernel(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:

@@ -91,6 +91,23 @@ def test_the_result_is_rounded_once_to_the_output_type(isa: _C.Isa) -> None:
             np.testing.assert_array_equal(rounded, y.astype(dtype))
 
 
+def test_rounding_to_16_bits_is_to_nearest_even_up_to_infinity(isa: _C.Isa) -> None:
+    """Ties, carries, subnormals and the edge of infinity, against NumPy and ml_dtypes."""
+    a = sg.compress(np.ones((1, 1), np.float32))
+    for dtype in (np.float16, ml_dtypes.bfloat16):
+        info = ml_dtypes.finfo(dtype)
+        eps, tiny = float(info.eps), float(info.smallest_subnormal)
+        ties = [s * (1 + (i + 0.5) * eps) for i in range(64) for s in (1, -1, 1024.0)]
+        subnormals = [(i + half) * tiny for i in range(64) for half in (0, 0.5, 0.25, 0.75)]
+        top = float(info.max) * np.array([1, 1 + eps / 4.01, 1 + eps / 4, 1 + eps / 3.9, 1.01])
+        with np.errstate(over="ignore"):
+            x = np.concatenate([ties, subnormals, top, -top]).astype(np.float32)[:, None]
+            expected = x.astype(dtype)
+        for part in (slice(None), slice(0, 5), slice(-5, None)):  # panel, row_dot
+            y = sg.linear(x[part], a, out_dtype=dtype)
+            np.testing.assert_array_equal(y.view(np.uint16), expected[part].view(np.uint16))
+
+
 def test_special_values_of_every_type_survive_widening_and_rounding(isa: _C.Isa) -> None:
     """Each 16-bit pattern times 1.0 comes out with its value; nans stay nans."""
     for dtype in (np.float16, ml_dtypes.bfloat16):

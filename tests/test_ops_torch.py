@@ -58,6 +58,14 @@ def test_error_against_float64_is_at_most_twice_that_of_torch_dense() -> None:
         assert error <= 2 * dense_error + 1e-5
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("bias_dtype", DTYPES, ids=str)
+def test_a_bias_may_have_another_type(dtype: torch.dtype, bias_dtype: torch.dtype) -> None:
+    bias = torch.arange(6.0)
+    y = sg.linear(X.to(dtype), sg.compress(W.to(dtype)), bias.to(bias_dtype))
+    torch.testing.assert_close(y, (X @ W.T + bias).to(dtype), rtol=0, atol=0)
+
+
 def test_mixing_kinds_is_refused() -> None:
     with pytest.raises(TypeError, match="x is a numpy array; expected torch"):
         sg.linear(X.numpy(), A)
@@ -114,6 +122,7 @@ def test_lazily_negated_tensors_are_read_as_what_they_say() -> None:
     y = sg.linear(negated(X), A, negated(bias), residual=negated(c), beta=1.0)
     torch.testing.assert_close(y, expected, rtol=0, atol=0)
     torch.testing.assert_close(sg.linear(X, A, negated(bias)), X @ W.T + bias, rtol=0, atol=0)
+    torch.testing.assert_close(sg.linear(negated(X), A), X @ W.T, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))])
