@@ -84,9 +84,12 @@ $(VENV)/demo.stamp: $(VENV)/torch.stamp pyproject.toml
 	$(PIP) install --no-build-isolation -e '.[demo]'
 	touch $@
 
-# CUTLASS's headers, to compare lane layouts with; `build`, to make a wheel and an sdist.
+# The headers of CUTLASS and of the CUDA runtime, to compare lane layouts with (nothing of them is
+# built into the package); `build`, to make a wheel and an sdist.
+HEADERS := nvidia-cutlass==4.2.0.0 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-crt==13.0.*' \
+  'nvidia-cuda-cccl==13.0.*'
 $(VENV)/slow.stamp: $(VENV)/test.stamp
-	$(PIP) install --no-deps nvidia-cutlass==4.2.0.0
+	$(PIP) install --no-deps $(HEADERS)
 	$(PIP) install build
 	touch $@
 
