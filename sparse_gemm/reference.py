@@ -164,9 +164,9 @@ def prune(w: Array, pattern: str = "2:4") -> Array:
 
     with np.errstate(invalid="ignore"):  # signalling nans
         wide = places.astype(np.float64)
+        # The sum of squares, or of absolute values where there is one: that cannot overflow.
+        magnitude = (np.abs(wide) if geometry.place_size == 1 else wide**2).sum(axis=-1)
     is_nan = np.isnan(wide).any(axis=-1)
-    # The sum of squares, or of absolute values where there is one: that cannot overflow.
-    magnitude = (np.abs(wide) if geometry.place_size == 1 else wide**2).sum(axis=-1)
     magnitude[is_nan] = 0
     index = np.broadcast_to(np.arange(geometry.places), magnitude.shape)
     # lexsort sorts by its last key first: nans, then large magnitudes, then low indices.
