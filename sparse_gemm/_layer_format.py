@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from sparse_gemm.errors import SparsityError
 
-__all__ = ["LAYER_DTYPES", "check_bias", "check_dtype", "describe_violation", "stored_shapes"]
+__all__ = [
+    "BACKENDS",
+    "LAYER_DTYPES",
+    "check_bias",
+    "check_choice",
+    "check_dtype",
+    "describe_violation",
+    "stored_shapes",
+]
 
 LAYER_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -16,6 +27,16 @@ _DTYPES_OF_PATTERN = {"2:4": LAYER_DTYPES, "1:2": (torch.float32,)}
 
 # pattern -> elements in a group, stored elements (4:8: bytes of two) of a group (docs/format.md).
 _GEOMETRY = {"2:4": (4, 2), "1:2": (2, 1), "4:8": (8, 2)}
+
+
+BACKENDS = ("auto", "cpu", "cuda")
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raises ValueError unless value, the argument called `name`, is one of the choices."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} is {value!r}; expected one of {listed}")
 
 
 def check_dtype(dtype: torch.dtype, pattern: str) -> None:

@@ -66,7 +66,7 @@ def read_layer(
     reader = _Reader(target, state_dict, prefix)
     incoming = reader.read_weight()
     if target.bias is not None and prefix + "bias" in state_dict:
-        reader.read_tensor("bias", tuple(target.bias.shape))
+        reader.read_floats("bias", tuple(target.bias.shape))
     return incoming, reader.errors
 
 
@@ -103,9 +103,13 @@ class _Reader:
                 f"expected {shape}"
             )
             return None
+        if tensor.layout is not torch.strided or (tensor.is_meta and not self.target.assign):
+            kind = "on the meta device" if tensor.is_meta else f"of layout {tensor.layout}"
+            self.errors.append(f"{key} is {kind}; expected a dense tensor that holds data")
+            return None
         return tensor.detach()
 
-    def _read_floats(self, name: str, shape: tuple[int, ...]) -> Tensor | None:
+    def read_floats(self, name: str, shape: tuple[int, ...]) -> Tensor | None:
         """A tensor in the type in which it will be stored: the layer's own, unless assigned."""
         tensor = self.read_tensor(name, shape)
         if tensor is None:
@@ -121,11 +125,11 @@ class _Reader:
             return tensor.contiguous()
         # Nothing can be moved to the meta device and still be judged: leave it where it is.
         device = tensor.device if target.values.is_meta else target.values.device
-        return tensor.to(device=device, dtype=target.values.dtype)
+        return tensor.to(device=device, dtype=target.values.dtype).contiguous()
 
     def _read_dense(self) -> Incoming | None:
         target = self.target
-        weight = self._read_floats("weight", (target.out_features, target.in_features))
+        weight = self.read_floats("weight", (target.out_features, target.in_features))
         if weight is None:
             return None
         key = self.prefix + "weight"
@@ -146,7 +150,7 @@ class _Reader:
         target = self.target
         extents = (target.out_features, target.in_features)
         values_shape, metadata_shape = stored_shapes(*extents, target.pattern)
-        values = self._read_floats("values", values_shape)
+        values = self.read_floats("values", values_shape)
         metadata = self.read_tensor("metadata", metadata_shape)
         if values is None or metadata is None:
             return None

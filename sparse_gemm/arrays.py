@@ -58,6 +58,7 @@ class ArrayKind:
     materialize: Callable[[Array], Array]  # x itself, unless its memory is to be read otherwise
     is_writable: Callable[[Array], bool]
     num_threads: Callable[[], int]  # that a call may use
+    mark_written: Callable[[Array], Any]  # tells the library that memory of its own was written to
     # Whether the library records operations to differentiate through, and whether it would for x.
     gradients_enabled: Callable[[], bool]
     requires_gradient: Callable[[Array], bool]
@@ -73,6 +74,17 @@ class ArrayKind:
                 return native
         names = ", ".join(ours.name for ours in self.native_dtypes)
         raise TypeError(f"{name} is {dtype!r}; expected a {self.name} dtype among {names}")
+
+    def address_of(self, x: Array, name: str) -> int:
+        """The address of the first element of `x`, the argument called `name`.
+
+        Raises:
+            ValueError: `x` has elements but no memory (a stand-in for an array, say).
+        """
+        address = self.address(x)
+        if address == 0 and 0 not in x.shape:
+            raise ValueError(f"{name} has elements but no memory (address 0)")
+        return address
 
     def dtype_of(self, x: Array, name: str) -> DType:
         """The dtype of `x`, the argument called `name`, as the C++ side names it.
@@ -163,6 +175,7 @@ def _numpy_kind() -> ArrayKind:
         materialize=lambda x: x,
         is_writable=operator.attrgetter("flags.writeable"),
         num_threads=available_threads,
+        mark_written=lambda _: None,
         gradients_enabled=_never,
         requires_gradient=_never,
     )
@@ -205,6 +218,7 @@ def _torch_kind() -> ArrayKind:
         materialize=operator.methodcaller("resolve_neg"),
         is_writable=lambda x: not (torch.is_grad_enabled() and x.requires_grad),
         num_threads=torch.get_num_threads,
+        mark_written=torch.autograd.graph.increment_version,
         gradients_enabled=torch.is_grad_enabled,
         requires_gradient=operator.attrgetter("requires_grad"),
     )
@@ -230,6 +244,8 @@ def kind_of(x: Array, name: str) -> ArrayKind:
 
 
 def _resolve_kind(array_type: type, name: str) -> ArrayKind:
+    if issubclass(array_type, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; expected a plain one, such as {name}.filled(0)")
     for base in array_type.__mro__:
         key = (base.__module__.partition(".")[0], base.__name__)
         if key in _MAKERS:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
+
 
 def _info(_: argparse.Namespace) -> int:
     from sparse_gemm import info
@@ -58,5 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _BROKEN_PIPE
+    except OSError as error:
+        print(f"{arguments.command}: {error}", file=sys.stderr)
+        return 2
     return status

@@ -53,13 +53,13 @@ def _dense_matrix(w: Array, pattern: _C.Pattern) -> _DenseMatrix:
     kind = kind_of(w, "w")
     if w.ndim != 2:
         raise ValueError(f"w has shape {tuple(w.shape)}; expected a matrix [M, K]")
-    dtype = kind.dtype_of(w, "w")
-    if not _C.supports(pattern, dtype):
+    dtype = kind.dtypes.get(w.dtype)
+    if dtype is None or not _C.supports(pattern, dtype):
         name = next(name for name, code in PATTERNS.items() if code == pattern)
         accepted = [d.name for d in kind.native_dtypes if _C.supports(pattern, d)] or ["none"]
         raise TypeError(
-            f"w has dtype {w.dtype}; expected one of {', '.join(accepted)} for pattern {name} and "
-            f"{kind.name} arrays"
+            f"w has dtype {w.dtype}; expected one of {', '.join(accepted)}, in native byte order, "
+            f"for pattern {name} and {kind.name} arrays: convert it"
         )
     kind.require_strided(w, "w")
     if kind.device(w) != "cpu":
@@ -138,7 +138,7 @@ def compress(w: Array, *, pattern: str = "2:4", policy: str = "raise") -> Sparse
         TypeError, ValueError: an argument is not what it must be.
     """
     code = pattern_of(pattern)
-    if policy not in _POLICIES:
+    if not isinstance(policy, str) or policy not in _POLICIES:
         raise ValueError(f"policy is {policy!r}; expected one of {', '.join(_POLICIES)}")
     matrix = _dense_matrix(w, code)
     kind = matrix.kind

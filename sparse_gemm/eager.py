@@ -69,6 +69,8 @@ def linear(
         epilogue,
     )
     del held  # kept the terms' arrays alive until here
+    if out is not None:
+        kind.mark_written(out)
     return y
 
 
@@ -103,6 +105,8 @@ def matmul(
             raise ValueError(f"{name} has shape {tuple(matrix.shape)}; expected {d_shape}")
     d = _result(kind, b, a, d_shape, out, out_dtype, terms.is_empty())
     layout = Layout(m, (m, n), (n,), False, MATMUL_NAMES)
+    if 0 in shape[:-2]:  # no matrix to check the terms with
+        build_epilogue(kind, a.device, terms._replace(residual=None, gate=None, beta=0.0), layout)
     for index in itertools.product(*map(range, shape[:-2])):
         epilogue, held = build_epilogue(kind, a.device, terms.at(index), layout)
         b_item, d_item = b[index], d[index]
@@ -124,6 +128,8 @@ def matmul(
             epilogue,
         )
         del held  # kept the terms' arrays alive until here
+    if out is not None:
+        kind.mark_written(out)
     return d
 
 
@@ -163,6 +169,10 @@ def _result(
     exact: bool,
 ) -> Array:
     """The array to write to: `out` if it fits, else a new one. `exact`: D is the plain product."""
+    if out is not None:
+        require_same_kind(kind, a.device, out=out)
+        kind.require_strided(out, "out")
+        kind.dtype_of(out, "out")
     if out is not None and out_dtype is None:
         native = out.dtype
     elif out_dtype is not None:
@@ -178,7 +188,6 @@ def _result(
         )
     if out is None:
         return kind.empty(x, shape, native)
-    require_same_kind(kind, a.device, out=out)
     if tuple(out.shape) != shape or out.dtype != native:
         raise ValueError(
             f"out has shape {tuple(out.shape)} and dtype {out.dtype}; expected {shape} and {native}"
@@ -187,6 +196,9 @@ def _result(
         raise ValueError(
             "out is not contiguous; expected a contiguous array, or a matrix of any strides"
         )
+    steps = zip(shape, kind.strides(out), strict=True)
+    if any(extent > 1 and step == 0 for extent, step in steps):
+        raise ValueError(f"out has strides {kind.strides(out)}; expected elements of their own")
     if not kind.is_writable(out):
         raise ValueError("out is read-only, or autograd watches it; expected one to write to")
     return out

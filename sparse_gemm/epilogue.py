@@ -1,12 +1,13 @@
 """The terms of a call besides the product, checked and handed to the C++ side.
 
 Works in M and N: `bias` and `scale_m` run along M, `scale_n` along N, `residual` and `gate` are
-[M, N]. How a caller's arrays map to these, and what they are called in messages, is in `Words`.
+[M, N]. How a caller's arrays map to these, and what they are called in messages, is in `Names`.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -117,6 +118,9 @@ def build_epilogue(
     require_same_kind(kind, device, **arrays)
     for name, array in arrays.items():
         kind.require_strided(array, name)
+    for name, factor in (("alpha", terms.alpha), ("beta", terms.beta)):
+        if not isinstance(factor, numbers.Real):
+            raise TypeError(f"{name} is {factor!r}; expected a number")
     if (terms.residual is None) != (terms.beta == 0.0):
         given = "not given" if terms.residual is None else "given"
         raise ValueError(
@@ -154,7 +158,7 @@ def _check_dtype(kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DTy
 
 def _vector(kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DType]) -> _C.VectorOperand:
     dtype = _check_dtype(kind, x, name, accepted)
-    return _C.VectorOperand(kind.address(x), dtype, kind.strides(x)[0])
+    return _C.VectorOperand(kind.address_of(x, name), dtype, kind.strides(x)[0])
 
 
 def _scale(
@@ -164,7 +168,7 @@ def _scale(
     found = tuple(x.shape)
     if math.prod(found) == 1:
         dtype = _check_dtype(kind, x, name, (_C.DType.float32,))
-        return _C.VectorOperand(kind.address(x), dtype, 0)
+        return _C.VectorOperand(kind.address_of(x, name), dtype, 0)
     if found not in (shape, (*shape, 1)):
         raise ValueError(
             f"{name} has shape {found}; expected {shape}, {(*shape, 1)} or one element"
@@ -185,4 +189,4 @@ def _matrix(
     row_stride, col_stride = kind.strides(flat)
     if layout.m_is_last:
         row_stride, col_stride = col_stride, row_stride
-    return _C.DenseOperand(kind.address(flat), dtype, row_stride, col_stride)
+    return _C.DenseOperand(kind.address_of(flat, name), dtype, row_stride, col_stride)

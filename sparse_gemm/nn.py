@@ -23,11 +23,20 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from sparse_gemm import _state_dict, ops, torch_ops
-from sparse_gemm._layer_format import check_bias, check_dtype, describe_violation, stored_shapes
+from sparse_gemm._layer_format import (
+    BACKENDS,
+    check_bias,
+    check_choice,
+    check_dtype,
+    describe_violation,
+    stored_shapes,
+)
 from sparse_gemm._state_dict import compressed_state_dict
 from sparse_gemm.compression import compress
+from sparse_gemm.epilogue import ACTIVATIONS
 from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.torch_state import needs_dispatcher
 
 __all__ = ["SparseLinear", "compressed_state_dict"]
 
@@ -91,12 +100,15 @@ class SparseLinear(torch.nn.Module):
         super().__init__()
         dtype = dtype or torch.get_default_dtype()
         check_dtype(dtype, pattern)
+        check_choice("activation", activation, ACTIVATIONS)
+        check_choice("backend", backend, BACKENDS)
         self.in_features = in_features
         self.out_features = out_features
         self.activation = activation
         self.pattern = pattern
         self.backend = backend
         self._view: Sparse24Tensor | None = None
+        self._seen_bytes: tuple[int, int] | None = None  # of the buffers, when _view was made
         values_shape, metadata_shape = stored_shapes(out_features, in_features, pattern)
         values = torch.zeros(values_shape, device=device, dtype=dtype)
         metadata = torch.full(metadata_shape, _ALL_ZERO_GROUPS, device=device, dtype=torch.uint8)
@@ -199,17 +211,27 @@ class SparseLinear(torch.nn.Module):
     def compressed(self) -> Sparse24Tensor:
         """The weight as a Sparse24Tensor over this layer's own buffers (no copy)."""
         values, metadata = self._buffers["values"], self._buffers["metadata"]
+        assert values is not None
+        assert metadata is not None
         view = self._view
-        if view is None or view.values is not values or view.metadata is not metadata:
-            # Buffers may have been replaced by anyone (to_empty, assignment): look before use.
+        if (
+            view is None
+            or view.values is not values
+            or view.metadata is not metadata
+            or view.dtype is not values.dtype
+            or self._seen_bytes != (values.nbytes, metadata.nbytes)
+        ):
+            # Anyone may have replaced a buffer (to_empty, assignment, .data): look before use.
             view = Sparse24Tensor(
                 values,
                 metadata,
                 (self.out_features, self.in_features),
                 pattern=self.pattern,
-                validate=not torch_ops.needs_dispatcher(values, metadata),
+                validate=not needs_dispatcher(values, metadata),
             )
-            self.__dict__["_view"] = view  # not a parameter, buffer or module: no __setattr__
+            # Neither is a parameter, buffer or module: no need of Module.__setattr__.
+            self.__dict__["_view"] = view
+            self.__dict__["_seen_bytes"] = (values.nbytes, metadata.nbytes)
         return view
 
     @property

@@ -16,29 +16,30 @@ from sparse_gemm.tensor import Sparse24Tensor
 __all__ = ["check", "compress", "linear", "matmul", "prune"]
 
 
-# The torch layer, once torch is in use: the module between users and `eager` for torch tensors, and
-# the shortcut around both.
-_torch_ops: ModuleType | None = None
+# The torch layer, once torch is in use: the module between users and `eager` for torch tensors and
+# what decides whether a call must take it; and the shortcut around both.
+_torch_layer: tuple[ModuleType, Callable[..., bool]] | None = None
 _torch_shortcut: Callable[..., Array | None] | None = None
 
 
-def _load_torch_layer() -> ModuleType:
-    global _torch_ops, _torch_shortcut
-    from sparse_gemm import torch_ops, torch_shortcut
+def _load_torch_layer() -> tuple[ModuleType, Callable[..., bool]]:
+    global _torch_layer, _torch_shortcut
+    from sparse_gemm import torch_ops, torch_shortcut, torch_state
 
-    _torch_ops, _torch_shortcut = torch_ops, torch_shortcut.linear
-    return torch_ops
+    _torch_layer, _torch_shortcut = (torch_ops, torch_state.needs_dispatcher), torch_shortcut.linear
+    return _torch_layer
 
 
 if sys.modules.get("torch") is not None:  # at once, so that no compiler has to trace an import
     _load_torch_layer()
 
 
-def _callee(kind: ArrayKind, x: Array) -> Any:
-    """The module whose `linear` and `matmul` take calls on `x`."""
+def _callee(kind: ArrayKind, x: Array, a: Sparse24Tensor, terms: Terms) -> Any:
+    """The module whose `linear` and `matmul` take calls on these."""
     if kind.name == "torch":
-        torch_ops = _torch_ops or _load_torch_layer()
-        if torch_ops.needs_dispatcher(x):
+        torch_ops, needs_dispatcher = _torch_layer or _load_torch_layer()
+        values = getattr(a, "values", None)  # whoever passes no matrix hears of it from eager
+        if needs_dispatcher(x, values, *terms):
             return torch_ops
     return eager
 
@@ -102,7 +103,7 @@ def linear(
         if y is not None:
             return y
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
-    return _callee(kind, x).linear(x, a, terms, out, out_dtype, stream, backend)
+    return _callee(kind, x, a, terms).linear(x, a, terms, out, out_dtype, stream, backend)
 
 
 def matmul(
@@ -141,4 +142,4 @@ def matmul(
     """
     kind = kind_of(b, "b")
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
-    return _callee(kind, b).matmul(a, b, terms, out, out_dtype, stream, backend)
+    return _callee(kind, b, a, terms).matmul(a, b, terms, out, out_dtype, stream, backend)

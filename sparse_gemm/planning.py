@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
 from sparse_gemm import _C
 from sparse_gemm.arrays import available_threads
 from sparse_gemm.tensor import Sparse24Tensor
+
+# Beyond any memory, and far enough from 2^63 for counts of operations.
+_MAX_TOKENS = 2**40
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,16 @@ def plan(a: Sparse24Tensor, tokens: int = 1, *, out_dtype: Any = None) -> Plan:
 
     Raises:
         UnsupportedError: no backend at hand multiplies with `a`; the message says what does.
-        ValueError: `tokens` is negative.
+        TypeError, ValueError: `tokens` is no such number, or `a` no compressed matrix.
     """
+    if type(a) is not Sparse24Tensor:
+        raise TypeError(f"a is a {type(a).__name__}; expected a Sparse24Tensor")
+    try:
+        tokens = operator.index(tokens)
+    except TypeError:
+        raise TypeError(f"tokens is {tokens!r}; expected a whole number") from None
+    if not 0 <= tokens <= _MAX_TOKENS:
+        raise ValueError(f"tokens is {tokens}; expected 0 to {_MAX_TOKENS}")
     m, k = a.shape
     ab_dtype = a._dtype_code
     if out_dtype is not None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from sparse_gemm._layer_format import check_dtype, describe_violation
+from sparse_gemm._layer_format import check_bias, check_dtype, describe_violation
 from sparse_gemm.errors import SparsityError, UnsupportedError
 from sparse_gemm.nn import SparseLinear
 from sparse_gemm.planning import plan
@@ -29,6 +29,10 @@ _HOOK_TABLES = {
     "_forward_hooks": "forward hooks",
     "_backward_pre_hooks": "backward pre-hooks",
     "_backward_hooks": "backward hooks",
+    "_state_dict_hooks": "state-dict hooks",
+    "_state_dict_pre_hooks": "state-dict pre-hooks",
+    "_load_state_dict_pre_hooks": "load-state-dict pre-hooks",
+    "_load_state_dict_post_hooks": "load-state-dict post-hooks",
 }
 # torch.nn.TransformerEncoderLayer hands these two weights to one fused kernel (its "fast path").
 _FUSED_BY_ENCODER_LAYER = ("linear1", "linear2")
@@ -280,6 +284,9 @@ def _reason_in_kind(linear: torch.nn.Linear) -> str:
         elif "weight_g" in linear._parameters:
             advice = " (weight_norm keeps its rescaling in one: call remove_weight_norm first)"
         return f"it has {' and '.join(hooks)}, which a swap would drop{advice}"
+    extras = [*linear._modules, *linear._buffers, *(set(linear._parameters) - {"weight", "bias"})]
+    if extras:
+        return f"it holds {', '.join(sorted(extras))} besides weight and bias"
     if "forward" in vars(linear):
         return "its forward has been replaced on the object, and a swap would drop that"
     return ""
@@ -296,7 +303,8 @@ def _reason_in_weight(linear: torch.nn.Linear, pattern: str) -> str:
         return "its weight is on the meta device and holds no data yet"
     try:
         check_dtype(weight.dtype, pattern)
-    except TypeError as error:
+        check_bias(linear.bias, linear.out_features, weight.device)
+    except (TypeError, ValueError) as error:
         return f"its {error}"
     return ""
 

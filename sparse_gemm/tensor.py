@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sparse_gemm.arrays import (
     kind_of,
     require_same_kind,
 )
-from sparse_gemm.errors import SparsityError
+from sparse_gemm.errors import SparsityError, UnsupportedError
 
 PATTERNS: dict[str, _C.Pattern] = {
     "2:4": _C.Pattern.k2of4,
@@ -40,8 +41,9 @@ def pattern_of(pattern: str) -> _C.Pattern:
 class Sparse24Tensor:
     """A structured-sparse matrix A [M, K] in canonical compressed storage (docs/format.md).
 
-    Made by `sparse_gemm.compress`; construct one directly from stored parts. It does not change:
-    operations return new ones. The parts are NumPy arrays or torch tensors, not copied.
+    Made by `sparse_gemm.compress`; construct one directly from stored parts. Treat it as constant:
+    nothing here changes one, and what was checked is not checked again. The parts are NumPy arrays
+    or torch tensors, not copied.
 
     Attributes:
         values: the kept elements, row-major: `[M, 2*ceil(K/4)]` for 2:4, `[M, ceil(K/2)]` for 1:2,
@@ -52,7 +54,7 @@ class Sparse24Tensor:
         dtype: the dense elements' dtype, as the array library names it.
         pattern: "2:4", "1:2" or "4:8".
         scale: float32 `[M]` or `[1]`, the factor of each row in `linear` and `matmul`, or None.
-        group_size: elements of K that share a scale; None: a whole row.
+        group_size: elements of K that share a scale; None, a whole row, is all that there is yet.
     """
 
     __slots__ = (
@@ -97,6 +99,8 @@ class Sparse24Tensor:
         self._pattern_code = pattern_of(pattern)
         self.values = values
         self.metadata = metadata
+        if not isinstance(shape, Sequence) or len(shape) != 2:
+            raise ValueError(f"shape is {shape!r}; expected (M, K)")
         self.shape = (int(shape[0]), int(shape[1]))
         self.pattern = pattern
         self.scale = scale
@@ -108,6 +112,8 @@ class Sparse24Tensor:
 
     def _find_dtype(self, dtype: Any) -> tuple[_C.DType, Any]:
         if self.pattern != "4:8":
+            if dtype is not None and self._kind.native(dtype, "dtype") != self.values.dtype:
+                raise TypeError(f"dtype is {dtype!r}; expected {self.values.dtype}, as values has")
             return self._kind.dtype_of(self.values, "values"), self.values.dtype
         for code in PACKED_DTYPES:
             if dtype in (code.name, None) or dtype == NUMPY_DTYPES[code]:
@@ -118,7 +124,7 @@ class Sparse24Tensor:
 
     def _validate(self) -> None:
         rows, k = self.shape
-        if len(self.shape) != 2 or rows < 0 or k < 0:
+        if rows < 0 or k < 0:
             raise ValueError(f"shape is {self.shape}; expected (M, K), neither negative")
         if not _C.supports(self._pattern_code, self._dtype_code):
             raise TypeError(
@@ -129,6 +135,7 @@ class Sparse24Tensor:
         self._validate_part("metadata", self.metadata, _C.metadata_row_bytes(self._pattern_code, k))
         if str(self.metadata.dtype).rpartition(".")[2] != "uint8":
             raise TypeError(f"metadata has dtype {self.metadata.dtype}; expected uint8")
+        self._validate_scale()
         if self.device == "cpu":
             self._validate_nibbles()
 
@@ -143,6 +150,21 @@ class Sparse24Tensor:
             raise ValueError(
                 f"{name} has strides {self._kind.strides(part)}; expected a contiguous row-major "
                 "array: make a contiguous copy"
+            )
+
+    def _validate_scale(self) -> None:
+        if self.group_size is not None:
+            raise UnsupportedError(
+                f"group_size is {self.group_size!r}; expected None: no backend at hand multiplies "
+                "with a scale for each group"
+            )
+        if self.scale is None:
+            return
+        if self._kind.dtypes.get(self.scale.dtype) != _C.DType.float32:
+            raise TypeError(f"scale has dtype {self.scale.dtype}; expected float32")
+        if tuple(self.scale.shape) not in ((self.shape[0],), (1,)):
+            raise ValueError(
+                f"scale has shape {tuple(self.scale.shape)}; expected ({self.shape[0]},) or (1,)"
             )
 
     def _validate_nibbles(self) -> None:
@@ -180,12 +202,16 @@ class Sparse24Tensor:
         4-bit types come as NumPy arrays of ml_dtypes.int4 or uint4.
         """
         rows, k = self.shape
+        if self.device != "cpu":
+            raise UnsupportedError(
+                f"the matrix is on {self.device}, and this build has the cpu backend alone"
+            )
         packed = self._dtype_code in PACKED_DTYPES
         dense_dtype = self.values.dtype
         dense = self._kind.empty(self.values, (rows, (k + 1) // 2 if packed else k), dense_dtype)
         _C.decompress(
-            self._kind.address(self.values),
-            self._kind.address(self.metadata),
+            self._kind.address_of(self.values, "values"),
+            self._kind.address_of(self.metadata, "metadata"),
             self._dtype_code,
             self._pattern_code,
             rows,

@@ -18,16 +18,13 @@ from torch.autograd import forward_ad
 
 from sparse_gemm import eager
 from sparse_gemm._layer_format import stored_shapes
-from sparse_gemm.epilogue import Terms
+from sparse_gemm.epilogue import ACTIVATIONS, Terms
 from sparse_gemm.tensor import Sparse24Tensor
 
 __all__ = [
-    "PLAIN_TYPES",
     "call_linear",
-    "is_watched",
     "linear",
     "matmul",
-    "needs_dispatcher",
     "to_dense",
 ]
 
@@ -48,43 +45,7 @@ _library: Any = torch.library.Library("sparse_gemm", "DEF")  # type: ignore[no-u
 for _name, _schema in _SCHEMAS.items():
     _library.define(_name + _schema, tags=(torch.Tag.pt2_compliant_tag,))
 
-_num_dispatch_modes = torch._C._len_torch_dispatch_stack
-_num_function_modes = torch._C._len_torch_function_stack
-_innermost_transform = torch._C._functorch.peek_interpreter_stack
-_jit_trace = torch._C._get_tracing_state
 _unpack_dual: Callable[[Tensor], Any] = forward_ad.unpack_dual
-PLAIN_TYPES = (Tensor, torch.nn.Parameter)
-
-
-def is_watched() -> bool:
-    """Whether torch compiles, exports, traces or differentiates forward just now, or one of its
-    dispatch or function modes or torch.func transforms is on."""
-    return (
-        torch.compiler.is_compiling()
-        or _num_dispatch_modes() > 0
-        or _num_function_modes() > 0
-        or _innermost_transform() is not None
-        or _jit_trace() is not None
-        or forward_ad._current_level >= 0
-    )
-
-
-def needs_dispatcher(*tensors: Any) -> bool:
-    """Whether a call must go through torch's dispatcher: something looks on, or stands in for data.
-
-    True while torch `is_watched`, and if a tensor is on the meta device, is another's negative by
-    flag alone, or is of a subclass (fake and functional tensors, torch.fx's proxies). Arguments of
-    other kinds do not count.
-    """
-    if is_watched():
-        return True
-    for tensor in tensors:
-        if type(tensor) in PLAIN_TYPES:
-            if tensor.is_meta or tensor.is_neg():
-                return True
-        elif isinstance(tensor, (Tensor, torch.fx.Proxy)):
-            return True
-    return False
 
 
 def linear(
@@ -166,9 +127,17 @@ def _common_terms(
         "gate": terms.gate,
         "alpha": terms.alpha,
         "beta": terms.beta,
-        "out_dtype": out.dtype if out_dtype is None and out is not None else out_dtype,
+        "out_dtype": out.dtype if out_dtype is None and out is not None else _native(out_dtype),
         "backend": backend,
     }
+
+
+def _native(dtype: Any) -> torch.dtype | None:
+    """torch's own dtype for what a caller passed: that, a name, or None."""
+    found = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
+    if found is None or isinstance(found, torch.dtype):
+        return found
+    raise TypeError(f"out_dtype is {dtype!r}; expected a torch dtype")
 
 
 def _copy_to(out: Tensor, result: Tensor) -> Tensor:
@@ -274,6 +243,28 @@ def _result_dtype(
     )
 
 
+def _check_terms(
+    dense: Tensor,
+    name: str,
+    values: Tensor,
+    bias: Tensor | None,
+    *,
+    activation: str | None = None,
+    **others: Any,
+) -> None:
+    """What `eager` would check of the terms, as far as shapes and devices tell."""
+    tensors = {name: dense, "bias": bias, **others}
+    for argument, tensor in tensors.items():
+        if isinstance(tensor, Tensor) and tensor.device != values.device:
+            raise ValueError(
+                f"{argument} is on {tensor.device}; expected {values.device}, where the weight is"
+            )
+    if bias is not None and (bias.ndim != 1 or bias.shape[0] != values.shape[0]):
+        raise ValueError(f"bias has shape {tuple(bias.shape)}; expected ({values.shape[0]},)")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation is {activation!r}; expected one of {[*ACTIVATIONS]}")
+
+
 def _linear_fake(
     x: Tensor,
     values: Tensor,
@@ -289,6 +280,7 @@ def _linear_fake(
     _check_parts(values, metadata, in_features, pattern)
     if x.ndim == 0 or x.shape[-1] != in_features:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected [..., {in_features}]")
+    _check_terms(x, "x", values, bias, **terms)
     dtype = _result_dtype("x", x, values, out_dtype, bias=bias, **terms)
     return x.new_empty((*x.shape[:-1], values.shape[0]), dtype=dtype)
 
@@ -308,6 +300,7 @@ def _matmul_fake(
     _check_parts(values, metadata, in_features, pattern)
     if b.ndim == 0 or b.shape[max(b.ndim - 2, 0)] != in_features:
         raise ValueError(f"b has shape {tuple(b.shape)}; expected [..., {in_features}, N]")
+    _check_terms(b, "b", values, bias, **terms)
     dtype = _result_dtype("b", b, values, out_dtype, bias=bias, **terms)
     columns = b.shape[-1:] if b.ndim > 1 else ()
     return b.new_empty((*b.shape[:-2], values.shape[0], *columns), dtype=dtype)

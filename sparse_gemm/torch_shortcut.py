@@ -13,7 +13,7 @@ from torch import Tensor
 from sparse_gemm import _C
 from sparse_gemm.epilogue import ACTIVATION_CODES
 from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.torch_ops import PLAIN_TYPES, is_watched
+from sparse_gemm.torch_state import PLAIN_TYPES, is_watched
 
 _CODES = {
     torch.float32: int(_C.DType.float32),
@@ -34,6 +34,7 @@ def linear(
     if (
         code is None
         or dtype is not a.dtype
+        or type(values) is not Tensor
         or len(shape) != 2
         or shape[1] != k
         or not (x.is_cpu and values.is_cpu)

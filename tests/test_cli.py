@@ -71,6 +71,14 @@ def test_draw_writes_the_figures(tmp_path: Path) -> None:
     assert any(path.suffix == ".svg" for path in (tmp_path / "figures").iterdir())
 
 
+def test_draw_into_a_file_is_an_error_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert cli.main(["draw", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith("draw: ")
+
+
 def test_importing_the_package_imports_neither_torch_nor_cupy() -> None:
     code = "import sparse_gemm, sys; assert not {'torch', 'cupy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

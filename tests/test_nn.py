@@ -73,9 +73,12 @@ def test_activation_is_applied(name):
 
 
 def test_unknown_activation_is_refused_by_name():
-    layer = sg.SparseLinear(8, 4, activation="tanhh")
     with pytest.raises(ValueError, match="activation is 'tanhh'"):
-        layer(torch.ones(1, 8))
+        sg.SparseLinear(8, 4, activation="tanhh")
+    with pytest.raises(ValueError, match="backend is 'tpu'"):
+        sg.SparseLinear(8, 4, backend="tpu")
+    with pytest.raises(ValueError, match="activation is 'tanhh'"):
+        sg.SparseLinear.from_linear(torch.nn.Linear(8, 4), prune=True, activation="tanhh")
 
 
 def test_from_linear_prunes_only_on_demand():

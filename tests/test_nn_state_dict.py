@@ -279,3 +279,26 @@ def test_loading_under_a_view_is_seen_by_the_next_call():
     layer(x)
     layer.load_state_dict(source.state_dict())
     assert torch.equal(layer(x), source(x))
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_biases_and_layouts_that_do_not_fit_are_refused_by_key(assign):
+    model = torch.nn.Sequential(sg.SparseLinear(8, 4))
+    state = sg.compressed_state_dict(model)
+    for bad, match in (
+        ({"0.bias": torch.ones(4, dtype=torch.int32)}, "0.bias has dtype torch.int32"),
+        ({"0.values": state["0.values"].to_sparse()}, "0.values is of layout"),
+    ):
+        with pytest.raises(RuntimeError, match=match):
+            model.load_state_dict(state | bad, assign=assign)
+    transposed = state["0.values"].T.contiguous().T
+    model.load_state_dict(state | {"0.values": transposed}, assign=assign)
+
+
+def test_a_buffer_whose_data_was_replaced_is_looked_at_again():
+    layer = sg.SparseLinear.from_linear(torch.nn.Linear(8, 4), prune=True)
+    x = torch.ones(1, 8)
+    layer(x)
+    layer.values.data = torch.zeros(1, 1)
+    with pytest.raises(ValueError, match="values has shape"):
+        layer(x)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import sparse_gemm as sg
+from sparse_gemm import _C
 
 RNG = np.random.default_rng(0)
 
@@ -235,9 +236,9 @@ BAD_COMPRESS = [
         (W.astype(np.float16),),
         {"pattern": "1:2"},
         TypeError,
-        "expected one of float32 for pattern 1",
+        "expected one of float32, in native",
     ),
-    ((W,), {"pattern": "4:8"}, TypeError, "expected one of int4, uint4 for pattern 4:8"),
+    ((W,), {"pattern": "4:8"}, TypeError, "int4, uint4, in native byte order, for pattern 4:8"),
 ]
 
 
@@ -290,7 +291,7 @@ BAD_LINEAR = [
         ValueError,
         r"out has shape \(5, 5\).*expected \(5, 6\)",
     ),
-    ((X, A), {"out": np.empty((5, 6)), "out_dtype": F32}, ValueError, "out has .* dtype float64"),
+    ((X, A), {"out": np.empty((5, 6)), "out_dtype": F32}, TypeError, "out has dtype float64"),
     (
         (X, A),
         {"out_dtype": np.float64},
@@ -318,6 +319,62 @@ def test_linear_refuses_read_only_out_and_writes_nothing_when_it_refuses() -> No
     out.setflags(write=False)
     with pytest.raises(ValueError, match="out is read-only"):
         sg.linear(X, A, out=out)
+
+
+def test_out_whose_elements_share_memory_is_refused() -> None:
+    out = np.lib.stride_tricks.as_strided(np.zeros(6, np.float32), (5, 6), (0, 4))
+    with pytest.raises(ValueError, match="expected elements of their own"):
+        sg.linear(X, A, out=out)
+
+
+def test_masked_arrays_and_foreign_byte_order_are_refused() -> None:
+    with pytest.raises(TypeError, match="x is a masked array"):
+        sg.linear(np.ma.masked_array(X, mask=X > 0), A)
+    with pytest.raises(TypeError, match="in native byte order"):
+        sg.compress(W.astype(">f4"))
+    with pytest.raises(TypeError, match="out has dtype >f4"):
+        sg.linear(X, A, out=np.empty((5, 6), ">f4"))
+
+
+def test_an_empty_batch_is_checked_like_any_other() -> None:
+    empty = np.zeros((0, 10, 3), np.float32)
+    assert sg.matmul(A, empty).shape == (0, 6, 3)
+    with pytest.raises(ValueError, match="activation is 'foo'"):
+        sg.matmul(A, empty, activation="foo")
+
+
+def test_scales_are_checked_when_a_matrix_is_made() -> None:
+    with pytest.raises(ValueError, match=r"scale has shape \(3,\); expected \(6,\) or \(1,\)"):
+        sg.Sparse24Tensor(**parts(scale=np.ones(3, np.float32)))
+    with pytest.raises(TypeError, match="scale has dtype float64"):
+        sg.Sparse24Tensor(**parts(scale=np.ones(6)))
+    with pytest.raises(sg.UnsupportedError, match="group_size is 4"):
+        sg.Sparse24Tensor(**parts(group_size=4))
+    with pytest.raises(TypeError, match="dtype is 'float16'; expected float32"):
+        sg.Sparse24Tensor(**parts(dtype="float16"))
+    with pytest.raises(ValueError, match="shape is"):
+        sg.Sparse24Tensor(**parts(shape=(6, 10, 3)))
+
+
+def test_few_rows_are_shared_out_too() -> None:
+    dtype, pattern = _C.DType.float32, _C.Pattern.k2of4
+    plan = _C.plan(64, 2048, 1024, dtype, pattern, dtype, _C.Isa.portable, 4)
+    assert plan.num_threads == 4
+
+
+def test_numbers_that_name_no_enum_value_are_refused_by_the_extension() -> None:
+    y = np.empty((5, 6), np.float32)
+    good = [6, 5, 10, A.values.ctypes.data, A.metadata.ctypes.data, 0, 0, X.ctypes.data, 1, 10]
+    good += [y.ctypes.data, 0, 1, 6, 0, 0, 1, 0, 1, None]
+    _C.gemm(*good)
+    np.testing.assert_array_equal(y, X @ W.T)
+    for position in (5, 6, 11, 15, 17):
+        for number in (-1, 90, 256):
+            bad = [*good[:position], number, *good[position + 1 :]]
+            with pytest.raises(ValueError, match="names no value"):
+                _C.gemm(*bad)
+    with pytest.raises(TypeError, match="gemm takes 20 arguments"):
+        _C.gemm(1)
 
 
 def test_int32_output_is_the_exact_product_alone() -> None:
@@ -401,6 +458,12 @@ def test_the_unused_nibble_of_a_ragged_row_may_hold_anything() -> None:
     np.testing.assert_array_equal(sg.linear(X, a), X @ W.T)
 
 
-def test_plan_refuses_negative_tokens() -> None:
-    with pytest.raises(ValueError, match="N=-1"):
+def test_plan_refuses_what_is_no_number_of_tokens() -> None:
+    with pytest.raises(TypeError, match="tokens is 1.5; expected a whole number"):
+        sg.plan(A, 1.5)
+    with pytest.raises(ValueError, match="tokens is 4611686018427387904"):
+        sg.plan(A, 2**62)
+    with pytest.raises(TypeError, match="alpha is 'a'; expected a number"):
+        sg.linear(X, A, alpha="a")
+    with pytest.raises(ValueError, match="tokens is -1"):
         sg.plan(A, -1)

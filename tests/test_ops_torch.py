@@ -8,8 +8,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import sparse_gemm as sg
+from sparse_gemm import _C
 
 GENERATOR = torch.Generator().manual_seed(0)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -155,3 +157,44 @@ def test_threads_follow_torch() -> None:
             assert sg.plan(big, tokens=64).num_threads == threads
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_stand_ins_among_the_terms_are_never_taken_for_absent() -> None:
+    with FakeTensorMode():
+        fake = torch.ones(6)
+        layer = sg.SparseLinear(12, 6)
+        with pytest.raises(ValueError, match="no memory"):
+            layer.compressed.to_dense()
+    for terms in ({"bias": fake}, {"w_scale": fake}):
+        with pytest.raises(Exception, match="[Ff]ake"):
+            sg.linear(X, A, **terms)
+    with pytest.raises(sg.UnsupportedError, match="the matrix is on meta"):
+        sg.SparseLinear(12, 6, device="meta").compressed.to_dense()
+
+
+def test_writing_to_out_is_seen_by_autograd() -> None:
+    w = torch.randn(5, 6, requires_grad=True)
+    out = torch.ones(5, 6)
+    loss = (w * out).sum()
+    sg.linear(X, A, out=out)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_float16_subnormals_do_not_depend_on_the_threads_flushing_mode() -> None:
+    bits = np.arange(1, 1024, dtype=np.uint16)  # every positive subnormal
+    bias = torch.from_numpy(bits.view(np.float16))
+    a = sg.compress(torch.zeros(1023, 4, dtype=torch.float16))
+    x = torch.zeros(1, 4, dtype=torch.float16)
+    before = _C.current_isa()
+    torch.set_flush_denormal(True)
+    try:
+        for isa in filter(_C.isa_available, _C.Isa.__members__.values()):
+            _C.set_isa(isa)
+            y = sg.linear(x, a, bias, out_dtype=torch.float32)
+            assert torch.equal(y[0], bias.float())
+            assert torch.equal(sg.linear(x, a, bias)[0], bias)
+    finally:
+        torch.set_flush_denormal(False)
+        _C.set_isa(before)

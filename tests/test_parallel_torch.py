@@ -87,3 +87,44 @@ def test_several_python_threads_each_get_their_own_results() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_child_that_sees_its_first_tensor_after_the_fork_uses_a_pool() -> None:
+    script = """
+import os, signal, torch
+import sparse_gemm as sg
+from sparse_gemm import _C
+torch.set_num_threads(3)
+torch.randn(2000, 2000).mul(2).sum()  # the parent has a team, and sparse_gemm has not seen it
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    import numpy as np
+    w = np.ones((2048, 1024), np.float32)
+    w[:, 1::2] = 0
+    a = sg.compress(torch.from_numpy(w))
+    assert _C.thread_source().name == "pool"
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "0", done.stderr
+
+
+def test_small_calls_do_not_make_torch_start_its_threads_anew() -> None:
+    body = """
+torch.set_num_threads(4)
+tasks = lambda: set(os.listdir("/proc/self/task"))
+b = sg.compress(torch.randn(130, 2048), policy="prune")
+y = torch.randn(600, 600)
+for n in (2, 40):
+    z = torch.randn(n, 2048)
+    y.mul(2); sg.linear(z, b); y.mul(2)
+    before = tasks()
+    for _ in range(20):
+        sg.linear(z, b); y.mul(2)
+    print(len(tasks() - before))
+"""
+    done = run_script(body)
+    assert done.stdout.split() == ["0", "0"], done.stdout + done.stderr

@@ -341,3 +341,25 @@ def test_a_swapped_model_copies_and_exchanges_state_with_its_dense_twin():
     fresh.load_state_dict(dense.state_dict())
     x = random_input(3, 16)
     assert torch.equal(fresh(x), model(x))
+
+
+def test_layers_with_an_odd_bias_or_attachments_are_left_with_the_reason():
+    def linear():
+        return torch.nn.Linear(8, 8)
+
+    double, short, nested, hooked = linear(), linear(), linear(), linear()
+    double.bias = torch.nn.Parameter(double.bias.double())
+    short.bias = torch.nn.Parameter(torch.ones(1))
+    nested.register_buffer("extra", torch.ones(3))
+    nested.sub = linear()
+    hooked.register_state_dict_pre_hook(lambda *_: None)
+    model = torch.nn.Sequential(linear(), double, short, nested, hooked)
+    report = sg.sparsify(model, prune=True)
+    reasons = {entry.name: entry.reason for entry in report.entries}
+    assert reasons["0"] == ""
+    assert "bias has dtype torch.float64" in reasons["1"]
+    assert "bias has shape (1,)" in reasons["2"]
+    assert reasons["3"] == "it holds extra, sub besides weight and bias"
+    assert "state-dict pre-hooks" in reasons["4"]
+    assert reasons["3.sub"] == ""
+    assert isinstance(model[3].sub, sg.SparseLinear)

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch_helpers import masked_linear, random_input  # noqa: E402
 
 import sparse_gemm as sg  # noqa: E402
-from sparse_gemm import torch_ops  # noqa: E402
+from sparse_gemm import torch_ops, torch_state  # noqa: E402, torch_state
 
 # torch.jit says on every use, torch's own included, that it is on its way out.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -306,9 +306,31 @@ def test_a_negative_by_flag_is_negated():
 
 def test_needs_dispatcher_is_false_for_plain_eager_calls_alone():
     x = torch.ones(2)
-    assert not torch_ops.needs_dispatcher(x, torch.nn.Parameter(x), None)
-    assert torch_ops.needs_dispatcher(x.to("meta"))
+    assert not torch_state.needs_dispatcher(x, torch.nn.Parameter(x), None)
+    assert torch_state.needs_dispatcher(x.to("meta"))
     with torch.device("cpu"):  # a function mode
-        assert torch_ops.needs_dispatcher(x)
+        assert torch_state.needs_dispatcher(x)
     with torch.autograd.forward_ad.dual_level():
-        assert torch_ops.needs_dispatcher(x)
+        assert torch_state.needs_dispatcher(x)
+
+
+def test_a_meta_weight_and_a_real_input_are_refused_together():
+    layer = sg.SparseLinear(16, 8, device="meta")
+    x = torch.randn(2, 16)
+    with pytest.raises(ValueError, match="expected meta"), torch.autocast("cpu", torch.bfloat16):
+        layer(x)
+    with pytest.raises(ValueError, match="x is on cpu; expected meta"):
+        torch.ops.sparse_gemm.linear(x, layer.values, layer.metadata, 16, "2:4")
+    with pytest.raises(ValueError, match=r"bias has shape \(3,\)"):
+        torch.ops.sparse_gemm.linear(
+            x.to("meta"), layer.values, layer.metadata, 16, "2:4", torch.ones(3, device="meta")
+        )
+
+
+def test_out_dtype_may_be_a_name_under_compile_too():
+    a = sg.compress(torch.randn(8, 16), policy="prune")
+    compiled = torch.compile(
+        lambda x: sg.linear(x, a, out_dtype="bfloat16"), fullgraph=True, backend="eager"
+    )
+    x = torch.randn(2, 16)
+    assert torch.equal(compiled(x), sg.linear(x, a, out_dtype="bfloat16"))

@@ -1,7 +1,10 @@
 // Bindings of the spine: pointers, extents and strides in; a Status becomes an exception.
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <exception>
+#include <new>
 #include <string>
 
 #include "bindings/bindings.h"
@@ -77,6 +80,15 @@ enum GemmArgument : Py_ssize_t {
   kNumGemmArguments,
 };
 
+constexpr int64_t kMaxThreads = 1 << 16;  // more than any machine has
+
+// A number from Python as an enum of `count` values.
+template <typename Enum>
+Enum enum_of(int64_t number, int count) {
+  if (number < 0 || number >= count) throw py::value_error("a number names no value of its enum");
+  return static_cast<Enum>(number);
+}
+
 Problem problem_of(const int64_t* ints) {
   Problem problem;
   problem.m = ints[kM];
@@ -84,14 +96,14 @@ Problem problem_of(const int64_t* ints) {
   problem.k = ints[kK];
   problem.a.values = pointer(ints[kValues]);
   problem.a.metadata = static_cast<const uint8_t*>(pointer(ints[kMetadata]));
-  problem.a.dtype = static_cast<DType>(ints[kAbDType]);
-  problem.a.pattern = static_cast<Pattern>(ints[kPattern]);
+  problem.a.dtype = enum_of<DType>(ints[kAbDType], kNumDTypes);
+  problem.a.pattern = enum_of<Pattern>(ints[kPattern], kNumPatterns);
   problem.b = dense_operand(ints[kB], problem.a.dtype, ints[kBRowStride], ints[kBColStride]);
-  problem.d = dense_operand(ints[kD], static_cast<DType>(ints[kDDType]), ints[kDRowStride],
+  problem.d = dense_operand(ints[kD], enum_of<DType>(ints[kDDType], kNumDTypes), ints[kDRowStride],
                             ints[kDColStride]);
   problem.epilogue.bias =
-      vector_operand(ints[kBias], static_cast<DType>(ints[kBiasDType]), ints[kBiasStride]);
-  problem.epilogue.activation = static_cast<Activation>(ints[kActivation]);
+      vector_operand(ints[kBias], enum_of<DType>(ints[kBiasDType], kNumDTypes), ints[kBiasStride]);
+  problem.epilogue.activation = enum_of<Activation>(ints[kActivation], kNumActivations);
   return problem;
 }
 
@@ -111,7 +123,9 @@ void gemm(PyObject* const* arguments, Py_ssize_t count) {
   Status status = Status::ok();
   {
     py::gil_scoped_release release;
-    status = run_gemm(problem, cpu_props(static_cast<int>(ints[kNumThreads])));
+    status = run_gemm(
+        problem,
+        cpu_props(static_cast<int>(std::clamp<int64_t>(ints[kNumThreads], 1, kMaxThreads))));
   }
   raise_if_error(status);
 }
@@ -124,6 +138,11 @@ PyObject* gemm_vectorcall(PyObject*, PyObject* const* arguments, Py_ssize_t coun
     return nullptr;
   } catch (const py::builtin_exception& error) {
     error.set_error();
+    return nullptr;
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
     return nullptr;
   }
   Py_RETURN_NONE;

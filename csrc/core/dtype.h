@@ -23,13 +23,11 @@ inline constexpr int kNumDTypes = 9;
 struct DTypeTraits {
   std::string_view name;  // the name NumPy, ml_dtypes and torch give it
   int bytes;              // of the smallest addressable unit: an element, or a pair of 4-bit ones
-  bool is_floating_point;
 };
 
 inline constexpr DTypeTraits kDTypeTraits[kNumDTypes] = {
-    {"float32", 4, true}, {"float16", 2, true},       {"bfloat16", 2, true},
-    {"int8", 1, false},   {"float8_e4m3fn", 1, true}, {"float8_e5m2", 1, true},
-    {"int32", 4, false},  {"int4", 1, false},         {"uint4", 1, false},
+    {"float32", 4},     {"float16", 2}, {"bfloat16", 2}, {"int8", 1},  {"float8_e4m3fn", 1},
+    {"float8_e5m2", 1}, {"int32", 4},   {"int4", 1},     {"uint4", 1},
 };
 
 constexpr const DTypeTraits& traits_of(DType dtype) {

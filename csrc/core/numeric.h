@@ -1,5 +1,5 @@
 // Scalar conversions between the small floating-point types and float: IEEE 754 round to nearest,
-// ties to even; nan stays nan (quiet). Pure integer arithmetic, so they are right on any machine.
+// ties to even; nan stays nan (quiet). They are the same on any machine.
 #pragma once
 
 #include <bit>
@@ -18,12 +18,6 @@ struct float16 {
 struct bfloat16 {
   uint16_t bits;
 };
-struct float8_e4m3 {
-  uint8_t bits;
-};
-struct float8_e5m2 {
-  uint8_t bits;
-};
 
 // Reading and writing an element that need not be aligned: callers' arrays may start anywhere.
 template <typename T>
@@ -40,40 +34,23 @@ SPARSE_GEMM_INLINE void store_element(T* target, T value) {
 SPARSE_GEMM_INLINE float to_float(float value) {
   return value;
 }
-SPARSE_GEMM_INLINE float to_float(int8_t value) {
-  return static_cast<float>(value);
-}
-SPARSE_GEMM_INLINE float to_float(int32_t value) {
-  return static_cast<float>(value);
-}
 
 SPARSE_GEMM_INLINE float to_float(bfloat16 value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
 }
 
-// A binary16 whose exponent field is shifted into binary32's place is 2^(127-15) = 2^112 too small;
-// one multiplication repairs normal and subnormal numbers alike.
+// A binary16 shifted into binary32's place wants its exponent raised by 127 - 15 = 112. A subnormal
+// gets one more, and the implicit one that comes with it is subtracted: no operand is a subnormal
+// float, so the result does not depend on whether the thread flushes those.
 SPARSE_GEMM_INLINE float to_float(float16 value) {
   constexpr uint32_t kHalfInfinity = 0x7C00u << 13;
   const uint32_t sign = static_cast<uint32_t>(value.bits & 0x8000u) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(value.bits & 0x7FFFu) << 13;
-  const uint32_t finite = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f);
+  const float subnormal = std::bit_cast<float>(magnitude + (113u << 23)) - 0x1p-14f;
+  const uint32_t finite =
+      magnitude < (1u << 23) ? std::bit_cast<uint32_t>(subnormal) : magnitude + (112u << 23);
   const uint32_t special = 0x7F800000u | (magnitude & 0x007FFFFFu);
   return std::bit_cast<float>(sign | (magnitude >= kHalfInfinity ? special : finite));
-}
-
-SPARSE_GEMM_INLINE float to_float(float8_e5m2 value) {
-  return to_float(float16{static_cast<uint16_t>(value.bits << 8)});
-}
-
-// e4m3fn: bias 7, no infinity, nan = all ones below the sign.
-SPARSE_GEMM_INLINE float to_float(float8_e4m3 value) {
-  constexpr uint8_t kNan = 0x7F;
-  const uint32_t sign = static_cast<uint32_t>(value.bits & 0x80u) << 24;
-  const uint32_t magnitude = value.bits & 0x7Fu;
-  if (magnitude == kNan) return std::bit_cast<float>(sign | 0x7FC00000u);
-  const float scaled = std::bit_cast<float>(magnitude << 20) * 0x1p120f;  // 127 - 7 = 120
-  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(scaled));
 }
 
 template <typename T>

@@ -2,8 +2,9 @@
 // pool.
 //
 // Each call of run_tasks is a job that lives on its caller's stack. Helpers take a seat at a job,
-// then both they and the caller draw task numbers from its counter until none are left. The caller
-// never depends on a helper arriving, so a job finishes even if no thread could be started.
+// then both they and the caller draw task numbers from its counter until none are left. With the
+// pool, the caller never depends on a helper arriving, so a job finishes even if no thread could be
+// started; an OpenMP team is waited for as a whole.
 #include "core/parallel.h"
 
 #include <dlfcn.h>
@@ -14,8 +15,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 namespace sparse_gemm {
@@ -40,6 +41,7 @@ void spin_until(Predicate is_ready) {
 using OpenMPTeam = void (*)(void (*function)(void*), void* data, unsigned num_threads,
                             unsigned flags);
 std::atomic<OpenMPTeam> openmp_team{nullptr};
+std::atomic<bool> is_forked_child{false};
 
 struct Job {
   Job(int64_t tasks, int helpers, TaskRef task_body)
@@ -110,7 +112,7 @@ class Pool {
     const BlockSignals block_signals;
     try {
       for (; num_helpers_ < wanted; ++num_helpers_) std::thread([this] { help(); }).detach();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory for its state
       // The caller and the helpers there are do the work.
     }
   }
@@ -164,6 +166,7 @@ std::atomic<Pool*> pool_of_this_process{nullptr};
 [[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, [] {
   pool_of_this_process.store(nullptr);
   openmp_team.store(nullptr);
+  is_forked_child.store(true);
 });
 
 Pool& pool() {
@@ -185,14 +188,19 @@ void run_tasks(int64_t num_tasks, int num_threads, TaskRef body) {
     job.work();
   } else if (team != nullptr) {
     const auto work = [](void* data) { static_cast<Job*>(data)->work(); };
-    team(work, &job, static_cast<unsigned>(job.seats) + 1, /*flags=*/0);
+    // 0: as many threads as torch has set, whatever this job could use. The runtime ends surplus
+    // threads when it is asked for a smaller team, and torch's next operation would start them
+    // again.
+    team(work, &job, /*num_threads=*/0, /*flags=*/0);
   } else {
     pool().run(job);
   }
 }
 
 ThreadSource use_openmp_threads() {
-  openmp_team.store(reinterpret_cast<OpenMPTeam>(dlsym(RTLD_DEFAULT, "GOMP_parallel")));
+  if (!is_forked_child.load()) {
+    openmp_team.store(reinterpret_cast<OpenMPTeam>(dlsym(RTLD_DEFAULT, "GOMP_parallel")));
+  }
   return thread_source();
 }
 

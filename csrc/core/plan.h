@@ -15,6 +15,7 @@ struct Plan {
   int64_t k_tile = 0;                 // K of one cache block (panel)
   int64_t num_tasks = 0;              // for each tile_n tokens
   int num_threads = 1;
+  int num_pack_threads = 1;
   int64_t workspace_bytes = 0;  // packed activations
   int64_t a_bytes = 0;          // values and metadata
   int64_t multiply_adds = 0;    // with the kept weights only

@@ -13,6 +13,9 @@ static_assert(kPanelKTile <= kMaxPanelKTile, "the panel kernel's scratch holds k
 // Below this much work a second thread costs more to wake than it saves (about 10 us of FMAs).
 constexpr int64_t kMultiplyAddsPerThread = 1 << 17;
 
+// Fewer activations are packed sooner than a second thread could be told to help (about 10 us).
+constexpr int64_t kMinPackedElems = 1 << 15;
+
 const CpuConfig& find_config(std::span<const CpuConfig> configs, CpuKernel kernel, Isa isa) {
   return *std::find_if(configs.begin(), configs.end(), [&](const CpuConfig& config) {
     return config.kernel == kernel && config.isa == isa;
@@ -32,18 +35,21 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
   plan.config =
       &find_config(configs, few_tokens ? CpuKernel::kRowDot : CpuKernel::kPanel, props.isa);
   const int64_t vector_tokens = plan.config->tile.lanes * plan.config->tile.columns;
-  plan.tile_m = std::min(kMaxTileM, problem.m);
+  const int64_t max_threads = std::max(props.num_threads, 1);
+  const int64_t rows_a_thread = round_up(ceil_div(problem.m, max_threads), plan.config->tile.rows);
+  plan.tile_m = std::clamp<int64_t>(rows_a_thread, plan.config->tile.rows, kMaxTileM);
   plan.tile_n =
       few_tokens ? problem.n : std::min(kMaxPanelTokens, round_up(problem.n, vector_tokens));
   plan.k_tile = few_tokens ? padded_k : kPanelKTile;
-  plan.num_tasks = ceil_div(problem.m, kMaxTileM);
+  plan.num_tasks = ceil_div(problem.m, plan.tile_m);
   plan.workspace_bytes = plan.tile_n * padded_k * kLaneBytes;
   plan.a_bytes =
       problem.m * (kept * bytes_of(problem.a.dtype) + metadata_row_bytes(pattern, problem.k));
   plan.multiply_adds = problem.m * problem.n * kept;
   const int64_t useful_threads = ceil_div(plan.multiply_adds, kMultiplyAddsPerThread);
-  plan.num_threads = static_cast<int>(std::clamp<int64_t>(std::min(useful_threads, plan.num_tasks),
-                                                          1, std::max(props.num_threads, 1)));
+  plan.num_threads = static_cast<int>(
+      std::clamp<int64_t>(std::min(useful_threads, plan.num_tasks), 1, max_threads));
+  plan.num_pack_threads = plan.tile_n * padded_k < kMinPackedElems ? 1 : plan.num_threads;
   return plan;
 }
 

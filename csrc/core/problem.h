@@ -17,6 +17,8 @@ namespace sparse_gemm {
 
 enum class Activation : uint8_t { kNone, kRelu, kGelu, kGeluTanh, kSilu };
 
+inline constexpr int kNumActivations = 5;
+
 // A in canonical storage: contiguous, row-major (docs/format.md).
 struct SparseOperand {
   const void* values = nullptr;

@@ -204,7 +204,8 @@ void store_tile(const Problem& problem, const AccumulatorTile<typename Simd::Lan
   using Lane = typename Simd::Lane;
   const DenseOperand& d = problem.d;
   const bool along_m = d.row_stride == 1;
-  // An int32 D takes the accumulators as they are: exact, so no epilogue term takes part (ops.py).
+  // An int32 D takes the accumulators as they are: exact, so no epilogue term takes part
+  // (eager.py).
   if (d.dtype == DType::kInt32) {
     TileLines<Lane>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
       int32_t* out = static_cast<int32_t*>(d.data) + line.m * d.row_stride + line.n * d.col_stride;

@@ -1,6 +1,7 @@
 // The table of an instruction set's kernels, built from the configs. Included by the isa_*.cpp
-// files alone, each of which is compiled with its own flags: everything that has code here is a
-// template over the SIMD traits, so that no function of one file can stand in for another's.
+// files alone, each of which is compiled with its own flags: whatever has code of its own in an
+// optimised build is a template over the SIMD traits, so that no file's function stands in for
+// another's.
 #pragma once
 
 #include "core/numeric.h"

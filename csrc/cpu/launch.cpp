@@ -49,7 +49,7 @@ Status launch(const Problem& problem, const Plan& plan) {
   }
   for (int64_t n = 0; n < problem.n; n += plan.tile_n) {
     const TokenSpan tokens{n, std::min(plan.tile_n, problem.n - n)};
-    parallel_for(kernel->num_pack_tasks(problem, plan, tokens), plan.num_threads,
+    parallel_for(kernel->num_pack_tasks(problem, plan, tokens), plan.num_pack_threads,
                  [&](int64_t task) { kernel->pack(problem, plan, tokens, task, packed.get()); });
     parallel_for(plan.num_tasks, plan.num_threads, [&](int64_t task) {
       const int64_t m = task * plan.tile_m;
