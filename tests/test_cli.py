@@ -71,6 +71,17 @@ def test_draw_writes_the_figures(tmp_path: Path) -> None:
     assert any(path.suffix == ".svg" for path in (tmp_path / "figures").iterdir())
 
 
+def test_a_reader_that_has_gone_is_not_taken_for_success() -> None:
+    command = [sys.executable, "-m", "sparse_gemm", "info"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141  # 128 + SIGPIPE
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
 def test_draw_into_a_file_is_an_error_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
