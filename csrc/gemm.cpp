@@ -5,8 +5,27 @@
 #include "core/validate.h"
 #include "cpu/configs.h"
 #include "cpu/launch.h"
+#include "cuda/launch.h"
+#include "cuda/sm80/configs.h"
 
 namespace sparse_gemm {
+namespace {
+
+bool is_empty(const Problem& problem) {
+  return problem.m == 0 || problem.n == 0;
+}
+
+Status check_memory(const Problem& problem) {
+  const bool reads_operands = problem.k > 0;
+  if (problem.d.data == nullptr ||
+      (reads_operands && (problem.a.values == nullptr || problem.a.metadata == nullptr ||
+                          problem.b.data == nullptr))) {
+    return Status::invalid_argument("an operand has elements but no memory (address 0)");
+  }
+  return Status::ok();
+}
+
+}  // namespace
 
 Status plan_gemm(const Problem& problem, const CpuProps& props, Plan* plan) {
   if (Status status = validate(problem); !status.is_ok()) return status;
@@ -15,17 +34,30 @@ Status plan_gemm(const Problem& problem, const CpuProps& props, Plan* plan) {
   return Status::ok();
 }
 
+Status plan_gemm(const Problem& problem, const CudaProps& props, CudaPlan* plan) {
+  if (Status status = validate(problem); !status.is_ok()) return status;
+  if (Status status = check_supported(problem, Backend::kCuda); !status.is_ok()) return status;
+  if (Status status = check_supported(props); !status.is_ok()) return status;
+  *plan = make_plan(problem, props, cuda::sm80::kConfigs);
+  return Status::ok();
+}
+
 Status run_gemm(const Problem& problem, const CpuProps& props) {
   Plan plan;
   if (Status status = plan_gemm(problem, props, &plan); !status.is_ok()) return status;
-  if (problem.m == 0 || problem.n == 0) return Status::ok();
-  const bool reads_operands = problem.k > 0;
-  if (problem.d.data == nullptr ||
-      (reads_operands && (problem.a.values == nullptr || problem.a.metadata == nullptr ||
-                          problem.b.data == nullptr))) {
-    return Status::invalid_argument("an operand has elements but no memory (address 0)");
-  }
+  if (is_empty(problem)) return Status::ok();
+  if (Status status = check_memory(problem); !status.is_ok()) return status;
   return cpu::launch(problem, plan);
+}
+
+Status run_gemm(const Problem& problem, cuda::Target target) {
+  const CudaProps* props = nullptr;
+  if (Status status = cuda::device_props(target.device, &props); !status.is_ok()) return status;
+  CudaPlan plan;
+  if (Status status = plan_gemm(problem, *props, &plan); !status.is_ok()) return status;
+  if (is_empty(problem)) return Status::ok();
+  if (Status status = check_memory(problem); !status.is_ok()) return status;
+  return cuda::launch(problem, plan, target);
 }
 
 }  // namespace sparse_gemm

@@ -166,3 +166,163 @@ def plan(
 def isa_available(isa: Isa, /) -> bool: ...
 def current_isa() -> Isa: ...
 def set_isa(isa: Isa, /) -> bool: ...
+
+# --- CUDA: addresses are device addresses, `stream` is the array library's handle (0: the default
+# stream) and nothing synchronises. A build without CUDA has the same names: cuda_build() is None,
+# cuda_device_count() is 0, and what needs a device raises UnsupportedError with
+# cuda_unavailable_reason(). ---
+
+class CudaProps:
+    # Tests make devices up: any field may be given by name.
+    def __init__(
+        self,
+        *,
+        name: str = ...,
+        capability: tuple[int, int] = ...,
+        sm_count: int = ...,
+        shared_memory_per_block: int = ...,
+        shared_memory_per_sm: int = ...,
+        l2_bytes: int = ...,
+        memory_bytes: int = ...,
+        driver_version: int = ...,
+        runtime_version: int = ...,
+        emulated: bool = ...,
+    ) -> None: ...
+    name: Final[str]
+    capability: Final[tuple[int, int]]
+    sm_count: Final[int]
+    shared_memory_per_block: Final[int]
+    shared_memory_per_sm: Final[int]
+    l2_bytes: Final[int]
+    memory_bytes: Final[int]
+    driver_version: Final[int]  # 13000 is 13.0
+    runtime_version: Final[int]
+    emulated: Final[bool]
+
+class CudaPlan:
+    kernel: Final[str]  # the row of the config table
+    why: Final[str]
+    b_load: Final[str]  # how the dense operand reaches shared memory
+    tile_m: Final[int]  # the CTA's tile
+    tile_n: Final[int]
+    k_tile: Final[int]
+    num_stages: Final[int]
+    num_ctas: Final[int]
+    num_threads: Final[int]  # of a CTA
+    shared_memory_bytes: Final[int]  # of a CTA
+    a_bytes: Final[int]  # packed values and metadata
+    multiply_adds: Final[int]  # with the kept weights only
+
+# {"compiler": "13.0.88", "architectures": ["80", "90a", "80-virtual"], "runtime": "static"}
+def cuda_build() -> dict[str, Any] | None: ...
+def cuda_device_count() -> int: ...  # 0 where there is none, for whatever reason
+def cuda_unavailable_reason() -> str: ...  # "" if there is a device
+def cuda_device(index: int, /) -> CudaProps: ...
+
+# Packed storage: what every kernel reads. 16-bit types in 2:4 only.
+def packed_supports(pattern: Pattern, dtype: DType, /) -> bool: ...
+def packed_values_bytes(pattern: Pattern, dtype: DType, rows: int, k: int, /) -> int: ...
+def packed_metadata_bytes(pattern: Pattern, dtype: DType, rows: int, k: int, /) -> int: ...
+
+# out: contiguous [rows, k].
+def cuda_prune(
+    w: int,
+    dtype: DType,
+    rows: int,
+    k: int,
+    row_stride: int,
+    col_stride: int,
+    pattern: Pattern,
+    out: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+
+# `violation` is an int64 on the device that the caller has set to 2**63 - 1: it becomes the
+# smallest row * num_groups + group of the groups with too many non-zeros, or stays as it is.
+def cuda_check(
+    w: int,
+    dtype: DType,
+    rows: int,
+    k: int,
+    row_stride: int,
+    col_stride: int,
+    pattern: Pattern,
+    violation: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+
+# With Policy.raise_ and a violation, what was written is meaningless; with Policy.prune `violation`
+# is not touched and may be 0. Packed addresses are multiples of 16.
+def cuda_compress(
+    w: int,
+    dtype: DType,
+    rows: int,
+    k: int,
+    row_stride: int,
+    col_stride: int,
+    pattern: Pattern,
+    policy: Policy,
+    packed_values: int,
+    packed_metadata: int,
+    violation: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+
+# out: contiguous [rows, k].
+def cuda_decompress(
+    packed_values: int,
+    packed_metadata: int,
+    dtype: DType,
+    pattern: Pattern,
+    rows: int,
+    k: int,
+    out: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_pack(
+    values: int,
+    metadata: int,
+    dtype: DType,
+    pattern: Pattern,
+    rows: int,
+    k: int,
+    packed_values: int,
+    packed_metadata: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_unpack(
+    packed_values: int,
+    packed_metadata: int,
+    dtype: DType,
+    pattern: Pattern,
+    rows: int,
+    k: int,
+    values: int,
+    metadata: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+
+# As `gemm`, with packed values and metadata, and `device, stream` instead of `num_threads`.
+def cuda_gemm(*arguments: int | Epilogue | None) -> None: ...
+def cuda_plan(
+    m: int,
+    n: int,
+    k: int,
+    ab_dtype: DType,
+    pattern: Pattern,
+    d_dtype: DType,
+    props: CudaProps,
+    /,
+) -> CudaPlan: ...

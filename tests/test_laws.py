@@ -13,7 +13,7 @@ import sparse_gemm as sg
 from sparse_gemm import _C
 
 ROOT = Path(__file__).parent.parent
-CXX = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in (".h", ".cpp"))
+CXX = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in (".h", ".cpp", ".cu"))
 PYTHON = sorted((ROOT / "sparse_gemm").rglob("*.py"))
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -24,22 +24,32 @@ def relative(path: Path) -> str:
 
 
 def room(path: Path) -> str:
-    """core, format, cpu or bindings; empty for the spine."""
-    parts = path.relative_to(ROOT / "csrc").parts
-    return parts[0] if len(parts) > 1 else ""
+    """The folder: core, cpu, cuda, cuda/sm80, ...; empty for the spine."""
+    folder = path.relative_to(ROOT / "csrc").parent.as_posix()
+    return "" if folder == "." else folder
 
 
 def includes(path: Path) -> list[str]:
     return re.findall(r'#include\s+[<"]([^>"]+)[>"]', path.read_text())
 
 
-# Which rooms a room may include from.
+# Which rooms a room may include from. What a generation's kernels share lies below them; they never
+# include each other.
+KERNEL_PARTS = {"core", "format", "cuda/ptx", "cuda/device", "cuda/epilogue", "cuda/runtime"}
 ALLOWED = {
     "core": {"core"},
     "format": {"core", "format"},
     "cpu": {"core", "cpu"},
-    "": {"core", "cpu", ""},
-    "bindings": {"core", "format", "cpu", "bindings", ""},
+    "cuda/ptx": {"cuda/ptx"},
+    "cuda/device": {"core", "format", "cuda/ptx", "cuda/device"},
+    "cuda/epilogue": {"core", "cuda/ptx", "cuda/device", "cuda/epilogue"},
+    "cuda/runtime": {"core", "cuda/runtime"},
+    "cuda/format": {"core", "format", "cuda/runtime", "cuda/format"},
+    "cuda/sm80": {*KERNEL_PARTS, "cuda/sm80"},
+    "cuda/sm90": {*KERNEL_PARTS, "cuda/sm90"},
+    "cuda": {"core", "cuda/format", "cuda/runtime", "cuda/sm80", "cuda/sm90", "cuda"},
+    "": {"core", "cpu", "cuda", "cuda/runtime", "cuda/sm80", "cuda/sm90", ""},
+    "bindings": {"core", "format", "cpu", "cuda/format", "cuda/runtime", "bindings", ""},
 }
 
 
@@ -60,8 +70,15 @@ def test_python_and_torch_stay_out_of_the_core(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CXX, ids=relative)
-def test_no_inline_assembly_on_the_cpu(path: Path) -> None:
-    assert not re.search(r"\basm\b", re.sub(r"//.*", "", path.read_text()))
+def test_cuda_headers_stay_in_the_cuda_rooms(path: Path) -> None:
+    if not room(path).startswith("cuda"):
+        assert not [name for name in includes(path) if re.match(r"cuda\w*\.h", name)]
+
+
+@pytest.mark.parametrize("path", CXX, ids=relative)
+def test_inline_assembly_stays_in_the_ptx_room(path: Path) -> None:
+    if room(path) != "cuda/ptx":
+        assert not re.search(r"\basm\b", re.sub(r"//.*", "", path.read_text()))
 
 
 @pytest.mark.parametrize("path", [*CXX, *PYTHON], ids=relative)

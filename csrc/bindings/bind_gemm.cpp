@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <exception>
-#include <new>
 #include <string>
 
 #include "bindings/bindings.h"
+#include "bindings/gemm_arguments.h"
+#include "bindings/status.h"
 #include "core/kernel_config.h"
 #include "core/parallel.h"
 #include "cpu/cpu_props.h"
@@ -18,140 +18,25 @@ namespace py = pybind11;
 namespace sparse_gemm::bindings {
 namespace {
 
-void raise_if_error(const Status& status) {
-  switch (status.code()) {
-    case StatusCode::kOk:
-      return;
-    case StatusCode::kInvalidArgument:
-      throw py::value_error(status.message());
-    case StatusCode::kOutOfMemory:
-      PyErr_SetString(PyExc_MemoryError, status.message().c_str());
-      throw py::error_already_set();
-    case StatusCode::kUnsupported:
-      const py::object type = py::module_::import("sparse_gemm.errors").attr("UnsupportedError");
-      PyErr_SetString(type.ptr(), status.message().c_str());
-      throw py::error_already_set();
-  }
-}
-
-const void* pointer(int64_t address) {
-  return reinterpret_cast<const void*>(address);
-}
-void* mutable_pointer(int64_t address) {
-  return reinterpret_cast<void*>(address);
-}
-
-VectorOperand vector_operand(int64_t data, DType dtype, int64_t stride) {
-  return {pointer(data), dtype, stride};
-}
-DenseOperand dense_operand(int64_t data, DType dtype, int64_t row_stride, int64_t col_stride) {
-  return {mutable_pointer(data), dtype, row_stride, col_stride};
-}
-
 CpuProps cpu_props(int num_threads) {
   return {cpu::current_isa(), num_threads};
 }
 
-// `gemm` is the call whose overhead users feel, so it takes CPython's vectorcall arguments as they
-// come: pybind11's own conversion of twenty arguments costs several times what a small layer takes.
-// All are ints (a pointer or an enum is its number) but the last, an Epilogue or None, which
-// replaces bias and activation where there is more to say.
-enum GemmArgument : Py_ssize_t {
-  kM,
-  kN,
-  kK,
-  kValues,
-  kMetadata,
-  kAbDType,
-  kPattern,
-  kB,
-  kBRowStride,
-  kBColStride,
-  kD,
-  kDDType,
-  kDRowStride,
-  kDColStride,
-  kBias,
-  kBiasDType,
-  kBiasStride,
-  kActivation,
-  kNumThreads,
-  kEpilogue,
-  kNumGemmArguments,
-};
-
 constexpr int64_t kMaxThreads = 1 << 16;  // more than any machine has
 
-// A number from Python as an enum of `count` values.
-template <typename Enum>
-Enum enum_of(int64_t number, int count) {
-  if (number < 0 || number >= count) throw py::value_error("a number names no value of its enum");
-  return static_cast<Enum>(number);
-}
-
-Problem problem_of(const int64_t* ints) {
-  Problem problem;
-  problem.m = ints[kM];
-  problem.n = ints[kN];
-  problem.k = ints[kK];
-  problem.a.values = pointer(ints[kValues]);
-  problem.a.metadata = static_cast<const uint8_t*>(pointer(ints[kMetadata]));
-  problem.a.dtype = enum_of<DType>(ints[kAbDType], kNumDTypes);
-  problem.a.pattern = enum_of<Pattern>(ints[kPattern], kNumPatterns);
-  problem.b = dense_operand(ints[kB], problem.a.dtype, ints[kBRowStride], ints[kBColStride]);
-  problem.d = dense_operand(ints[kD], enum_of<DType>(ints[kDDType], kNumDTypes), ints[kDRowStride],
-                            ints[kDColStride]);
-  problem.epilogue.bias =
-      vector_operand(ints[kBias], enum_of<DType>(ints[kBiasDType], kNumDTypes), ints[kBiasStride]);
-  problem.epilogue.activation = enum_of<Activation>(ints[kActivation], kNumActivations);
-  return problem;
-}
-
 void gemm(PyObject* const* arguments, Py_ssize_t count) {
-  if (count != kNumGemmArguments) {
-    throw py::type_error("gemm takes " + std::to_string(kNumGemmArguments) + " arguments");
-  }
-  int64_t ints[kEpilogue];
-  for (Py_ssize_t i = 0; i < kEpilogue; ++i) {
-    ints[i] = PyLong_AsLongLong(arguments[i]);
-    if (ints[i] == -1 && PyErr_Occurred()) throw py::error_already_set();
-  }
-  Problem problem = problem_of(ints);
-  if (arguments[kEpilogue] != Py_None) {
-    problem.epilogue = py::cast<const Epilogue&>(py::handle(arguments[kEpilogue]));
-  }
+  const GemmCall<1> call(arguments, count);
+  const int64_t num_threads = std::clamp<int64_t>(call.place(0), 1, kMaxThreads);
   Status status = Status::ok();
   {
     py::gil_scoped_release release;
-    status = run_gemm(
-        problem,
-        cpu_props(static_cast<int>(std::clamp<int64_t>(ints[kNumThreads], 1, kMaxThreads))));
+    status = run_gemm(call.problem, cpu_props(static_cast<int>(num_threads)));
   }
   raise_if_error(status);
 }
 
-PyObject* gemm_vectorcall(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
-  try {
-    gemm(arguments, count);
-  } catch (py::error_already_set& error) {
-    error.restore();
-    return nullptr;
-  } catch (const py::builtin_exception& error) {
-    error.set_error();
-    return nullptr;
-  } catch (const std::bad_alloc&) {
-    return PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-    return nullptr;
-  }
-  Py_RETURN_NONE;
-}
-
-PyMethodDef gemm_method = {
-    "gemm", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&gemm_vectorcall)),
-    METH_FASTCALL,
-    "Computes D = epilogue(A @ B); see enum GemmArgument in bind_gemm.cpp for the arguments."};
+PyMethodDef gemm_method = fastcall_method<gemm>(
+    "gemm", "Computes D = epilogue(A @ B); see bindings/gemm_arguments.h for the arguments.");
 
 Plan plan(int64_t m, int64_t n, int64_t k, DType ab_dtype, Pattern pattern, DType d_dtype, Isa isa,
           int num_threads) {

@@ -5,6 +5,7 @@
 
 namespace sparse_gemm::bindings {
 
+void bind_cuda(pybind11::module_& m);
 void bind_format(pybind11::module_& m);
 void bind_gemm(pybind11::module_& m);
 void bind_metadata_order(pybind11::module_& m);

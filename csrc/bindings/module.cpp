@@ -9,4 +9,5 @@ PYBIND11_MODULE(_C, m) {
   sparse_gemm::bindings::bind_format(m);
   sparse_gemm::bindings::bind_metadata_order(m);
   sparse_gemm::bindings::bind_gemm(m);
+  sparse_gemm::bindings::bind_cuda(m);
 }

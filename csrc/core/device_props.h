@@ -2,11 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace sparse_gemm {
 
-enum class Backend : uint8_t { kCpu };
+enum class Backend : uint8_t { kCpu, kCuda };
+
+constexpr std::string_view name_of(Backend backend) {
+  return backend == Backend::kCpu ? "cpu" : "cuda";
+}
 
 // Instruction sets of the CPU backend, least capable first.
 enum class Isa : uint8_t { kPortable, kAvx2, kAvx512 };
@@ -21,6 +26,21 @@ constexpr std::string_view name_of(Isa isa) {
 struct CpuProps {
   Isa isa = Isa::kPortable;
   int num_threads = 1;  // how many this call may use
+};
+
+// Sizes in bytes; versions as CUDA writes them (13000 is 13.0).
+struct CudaProps {
+  std::string name;
+  int capability_major = 0;
+  int capability_minor = 0;
+  int sm_count = 0;
+  int64_t shared_memory_per_block = 0;  // what a kernel may opt in to
+  int64_t shared_memory_per_sm = 0;
+  int64_t l2_bytes = 0;
+  int64_t memory_bytes = 0;
+  int driver_version = 0;
+  int runtime_version = 0;
+  bool emulated = false;  // the emulator's devices say so in their names
 };
 
 }  // namespace sparse_gemm

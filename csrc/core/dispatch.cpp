@@ -29,11 +29,24 @@ constexpr SupportRow kSupport[] = {
     {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kFloat32},
     {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kFloat16},
     {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kBFloat16},
+    {Backend::kCuda, Pattern::k2of4, DType::kFloat16, DType::kFloat32},
+    {Backend::kCuda, Pattern::k2of4, DType::kFloat16, DType::kFloat16},
+    {Backend::kCuda, Pattern::k2of4, DType::kFloat16, DType::kBFloat16},
+    {Backend::kCuda, Pattern::k2of4, DType::kBFloat16, DType::kFloat32},
+    {Backend::kCuda, Pattern::k2of4, DType::kBFloat16, DType::kFloat16},
+    {Backend::kCuda, Pattern::k2of4, DType::kBFloat16, DType::kBFloat16},
 };
 
+bool is_16_bit_float(DType dtype) {
+  return dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+}
+
 // What to do when no row fits.
-std::string advice(const Problem& problem) {
+std::string advice(const Problem& problem, Backend backend) {
   const DType dtype = problem.a.dtype;
+  if (backend == Backend::kCuda && !is_16_bit_float(dtype)) {
+    return "compress a float16 or bfloat16 copy of the matrix instead";
+  }
   if (problem.a.pattern == Pattern::k1of2) {
     return "a 1:2 matrix is a valid 2:4 matrix too: compress it with pattern='2:4'";
   }
@@ -55,10 +68,19 @@ Status check_supported(const Problem& problem, Backend backend) {
            row.ab_dtype == problem.a.dtype && row.d_dtype == problem.d.dtype;
   });
   if (found) return Status::ok();
-  return Status::unsupported("the cpu backend has no kernel for " +
-                             std::string(traits_of(problem.a.pattern).name) + " " +
-                             std::string(name_of(problem.a.dtype)) + " operands with " +
-                             std::string(name_of(problem.d.dtype)) + " output: " + advice(problem));
+  return Status::unsupported(
+      "the " + std::string(name_of(backend)) + " backend has no kernel for " +
+      std::string(traits_of(problem.a.pattern).name) + " " + std::string(name_of(problem.a.dtype)) +
+      " operands with " + std::string(name_of(problem.d.dtype)) +
+      " output: " + advice(problem, backend));
+}
+
+Status check_supported(const CudaProps& props) {
+  constexpr int kLeastMajor = 8;  // mma.sp and cp.async came with sm_80
+  if (props.capability_major >= kLeastMajor) return Status::ok();
+  return Status::unsupported(
+      props.name + " has compute capability " + std::to_string(props.capability_major) + "." +
+      std::to_string(props.capability_minor) + "; the cuda backend needs 8.0 or later");
 }
 
 }  // namespace sparse_gemm

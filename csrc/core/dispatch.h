@@ -11,4 +11,7 @@ namespace sparse_gemm {
 // has and what to do instead.
 Status check_supported(const Problem& problem, Backend backend);
 
+// Ok if this device runs the cuda backend's kernels.
+Status check_supported(const CudaProps& props);
+
 }  // namespace sparse_gemm

@@ -1,4 +1,4 @@
-// The compile-time choices of a CPU kernel, as one row of a table (cpu/configs.h).
+// The compile-time choices of a kernel, as one row of a table: cpu/configs.h, cuda/sm80/configs.h.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,26 @@ struct CpuConfig {
   CpuKernel kernel;
   Isa isa;
   RegisterTile tile;
+  std::string_view why;
+};
+
+// How a CUDA kernel cuts its work. A structural type: kernels take it as a template argument.
+struct CudaTile {
+  int m, n, k;           // of a CTA: rows of A, columns of B, and a stage's slice of K
+  int warps_m, warps_n;  // how the warps share the CTA's tile
+  int num_stages;        // of the ring in shared memory
+  int ctas_per_sm;       // whose registers an SM must be able to hold
+
+  static constexpr int kLanesPerWarp = 32;
+  constexpr int num_threads() const { return warps_m * warps_n * kLanesPerWarp; }
+  constexpr int warp_m() const { return m / warps_m; }
+  constexpr int warp_n() const { return n / warps_n; }
+};
+
+struct CudaConfig {
+  std::string_view name;
+  CudaTile tile;
+  int shared_bytes;  // of a CTA, which follow from the tile
   std::string_view why;
 };
 

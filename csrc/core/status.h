@@ -13,6 +13,7 @@ enum class StatusCode : uint8_t {
   kInvalidArgument,  // -> ValueError
   kUnsupported,      // -> sparse_gemm.UnsupportedError
   kOutOfMemory,      // -> MemoryError
+  kDevice,           // -> RuntimeError: CUDA reported an error
 };
 
 class [[nodiscard]] Status {
@@ -26,6 +27,9 @@ class [[nodiscard]] Status {
   }
   static Status out_of_memory(std::string message) {
     return Status(StatusCode::kOutOfMemory, std::move(message));
+  }
+  static Status device(std::string message) {
+    return Status(StatusCode::kDevice, std::move(message));
   }
 
   bool is_ok() const { return code_ == StatusCode::kOk; }

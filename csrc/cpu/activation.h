@@ -1,13 +1,14 @@
 // Activations as branch-free scalar code that a compiler turns into vectors.
 //
-// The polynomials were fitted for this file: least squares on a dense grid, weights raised where
-// the relative error was largest until it was level. Stated errors are of the exact polynomial.
+// The polynomial of exp_approx was fitted for this file, as that of core/gelu.h. Stated errors are
+// of the exact polynomial.
 #pragma once
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
+#include "core/gelu.h"
 #include "core/macros.h"
 
 namespace sparse_gemm::cpu {
@@ -39,21 +40,11 @@ SPARSE_GEMM_INLINE float silu(float x) {
   return x / (1.0f + exp_approx(-x));
 }
 
-// x * Phi(x), Phi the normal distribution. For z = |x|: Phi(-z) = exp(-z^2/2) * t * P(t) with
-// t = 1 / (1 + 0.35 z), relative error 3.3e-8, so that the tail keeps its precision.
+// x * Phi(x), Phi the normal distribution, from its tail, which so keeps its precision.
 SPARSE_GEMM_INLINE float gelu(float x) {
   const float z = std::fabs(x);
-  const float t = 1.0f / (1.0f + 0.35f * z);
-  float p = -0.029144029f;
-  p = p * t + 0.14396326f;
-  p = p * t - 0.25569838f;
-  p = p * t + 0.15915768f;
-  p = p * t - 0.023099517f;
-  p = p * t + 0.10550402f;
-  p = p * t + 0.11983379f;
-  p = p * t + 0.13986175f;
-  p = p * t + 0.13962141f;
-  const float tail = exp_approx(-0.5f * z * z) * t * p;  // Phi(-z)
+  const float t = 1.0f / (1.0f + kGeluTailScale * z);
+  const float tail = exp_approx(-0.5f * z * z) * t * gelu_tail(t);  // Phi(-z)
   return x * (x < 0.0f ? tail : 1.0f - tail);
 }
 

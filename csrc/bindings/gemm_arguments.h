@@ -1,0 +1,142 @@
+// The arguments of `gemm` and `cuda_gemm`.
+//
+// They are the calls whose overhead users feel, so they take CPython's vectorcall arguments as they
+// come: pybind11's own conversion of twenty arguments costs several times what a small layer takes.
+// All are ints (a pointer or an enum is its number) but the last, an Epilogue or None, which
+// replaces bias and activation where there is more to say.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "core/problem.h"
+
+namespace sparse_gemm::bindings {
+
+// Those that make a Problem. What follows says where to run, then comes the Epilogue.
+enum GemmArgument : Py_ssize_t {
+  kM,
+  kN,
+  kK,
+  kValues,
+  kMetadata,
+  kAbDType,
+  kPattern,
+  kB,
+  kBRowStride,
+  kBColStride,
+  kD,
+  kDDType,
+  kDRowStride,
+  kDColStride,
+  kBias,
+  kBiasDType,
+  kBiasStride,
+  kActivation,
+  kNumProblemArguments,
+};
+
+inline const void* pointer(int64_t address) {
+  return reinterpret_cast<const void*>(address);
+}
+inline void* mutable_pointer(int64_t address) {
+  return reinterpret_cast<void*>(address);
+}
+inline VectorOperand vector_operand(int64_t data, DType dtype, int64_t stride) {
+  return {pointer(data), dtype, stride};
+}
+inline DenseOperand dense_operand(int64_t data, DType dtype, int64_t row_stride,
+                                  int64_t col_stride) {
+  return {mutable_pointer(data), dtype, row_stride, col_stride};
+}
+
+// A number from Python as an enum of `count` values.
+template <typename Enum>
+Enum enum_of(int64_t number, int count) {
+  if (number < 0 || number >= count) {
+    throw pybind11::value_error("a number names no value of its enum");
+  }
+  return static_cast<Enum>(number);
+}
+
+inline Problem problem_of(const int64_t* ints) {
+  Problem problem;
+  problem.m = ints[kM];
+  problem.n = ints[kN];
+  problem.k = ints[kK];
+  problem.a.values = pointer(ints[kValues]);
+  problem.a.metadata = static_cast<const uint8_t*>(pointer(ints[kMetadata]));
+  problem.a.dtype = enum_of<DType>(ints[kAbDType], kNumDTypes);
+  problem.a.pattern = enum_of<Pattern>(ints[kPattern], kNumPatterns);
+  problem.b = dense_operand(ints[kB], problem.a.dtype, ints[kBRowStride], ints[kBColStride]);
+  problem.d = dense_operand(ints[kD], enum_of<DType>(ints[kDDType], kNumDTypes), ints[kDRowStride],
+                            ints[kDColStride]);
+  problem.epilogue.bias =
+      vector_operand(ints[kBias], enum_of<DType>(ints[kBiasDType], kNumDTypes), ints[kBiasStride]);
+  problem.epilogue.activation = enum_of<Activation>(ints[kActivation], kNumActivations);
+  return problem;
+}
+
+// A call's arguments, read. place(i) are the kNumPlace ints between the Problem's and the Epilogue.
+template <int kNumPlace>
+struct GemmCall {
+  static constexpr Py_ssize_t kNumInts = kNumProblemArguments + kNumPlace;
+
+  GemmCall(PyObject* const* arguments, Py_ssize_t count)
+      : problem(problem_of(read_ints(arguments, count))) {
+    namespace py = pybind11;
+    if (arguments[kNumInts] != Py_None) {
+      problem.epilogue = py::cast<const Epilogue&>(py::handle(arguments[kNumInts]));
+    }
+  }
+  int64_t place(int i) const { return ints[kNumProblemArguments + i]; }
+
+  int64_t ints[kNumInts];
+  Problem problem;
+
+ private:
+  const int64_t* read_ints(PyObject* const* arguments, Py_ssize_t count) {
+    namespace py = pybind11;
+    if (count != kNumInts + 1) {
+      throw py::type_error("gemm takes " + std::to_string(kNumInts + 1) + " arguments");
+    }
+    for (Py_ssize_t i = 0; i < kNumInts; ++i) {
+      ints[i] = PyLong_AsLongLong(arguments[i]);
+      if (ints[i] == -1 && PyErr_Occurred()) throw py::error_already_set();
+    }
+    return ints;
+  }
+};
+
+// `kFunction` as CPython calls it with METH_FASTCALL.
+template <void (*kFunction)(PyObject* const*, Py_ssize_t)>
+PyObject* vectorcall(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+  namespace py = pybind11;
+  try {
+    kFunction(arguments, count);
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+    return nullptr;
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+template <void (*kFunction)(PyObject* const*, Py_ssize_t)>
+PyMethodDef fastcall_method(const char* name, const char* doc) {
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&vectorcall<kFunction>)),
+          METH_FASTCALL, doc};
+}
+
+}  // namespace sparse_gemm::bindings
