@@ -9,29 +9,61 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD_REQUIRES := 'setuptools>=77' 'pybind11>=2.13' 'cmake>=3.24' ninja
+# A whole CUDA compiler for machines without one; the packages must be of one minor version.
+NVCC := $(foreach part,nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime \
+  nvidia-cuda-cccl,'$(part)==13.0.*')
 
-CXX_SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.h') CMakeLists.txt setup.py
-CXX_FILES := $(shell find csrc tests -name '*.cpp' -o -name '*.h')
+# What is built here runs here: PTX alone, which a driver compiles when it loads the module and the
+# emulator reads, spares ptxas' minutes for each architecture.
+SPARSE_GEMM_CUDA ?= auto
+SPARSE_GEMM_CUDA_ARCHITECTURES ?= 80-virtual
 
-.PHONY: help demo test test-all test-python lint format sanitize bench wheel clean
+CXX_FILES := $(shell find csrc emulator tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+PYTHON_FILES := $(wildcard sparse_gemm/*.py sparse_gemm/*.pyi) sparse_gemm/py.typed
+EXTENSION_SOURCES := $(filter csrc/%,$(CXX_FILES)) $(wildcard cmake/*) CMakeLists.txt pyproject.toml
+
+JOBS := $(shell nproc 2>/dev/null || echo 1)
+EMULATOR := build/emulator
+PTXAS_LOG := build/architectures/ptxas.log
+
+.PHONY: help demo test test-all test-python test-emulated lint format sanitize emulator gpu-check bench wheel clean
 help:
-	@echo 'make demo      run a real model with 2:4-compressed weights'
-	@echo 'make test      lint, types and quick tests (make test-all: the slow ones too)'
-	@echo 'make bench     time this machine against torch'
-	@echo 'make format    format Python and C++'
-	@echo 'make wheel     build a wheel and an sdist in dist/'
-	@echo 'make clean     remove what was built, the virtual environment included'
+	@echo 'make demo       run a real model with 2:4-compressed weights'
+	@echo 'make test       lint, types, quick tests, and the CUDA kernels on the emulator'
+	@echo 'make test-all   the slow tests too: every architecture, sanitizers, packages'
+	@echo 'make emulator   build the CUDA emulator and an extension for it, in build/emulator'
+	@echo 'make gpu-check  on a machine with a GPU: build for it, test, measure (no network)'
+	@echo 'make bench      time this machine against torch'
+	@echo 'make format     format Python and C++'
+	@echo 'make wheel      build a wheel and an sdist in dist/'
+	@echo 'make clean      remove what was built, the virtual environment included'
 
 demo: $(VENV)/demo.stamp $(VENV)/extension.stamp
 	$(BIN)/python examples/minilm.py
 
-test: lint test-python
+test: lint test-python test-emulated
 
 test-python: $(VENV)/test.stamp $(VENV)/extension.stamp
 	$(BIN)/pytest -m 'not slow'
 
-test-all: lint $(VENV)/slow.stamp sanitize
+# With few SMs a small problem fills the device, and so takes the largest tiles.
+FEW_SMS := --sms 2
+KERNEL_CASES := $(BIN)/python -m pytest tests/kernels
+
+# The emulator's own tests; then the kernel cases, which test-python skips where there is no GPU.
+test-emulated: $(VENV)/test.stamp emulator
+	$(BIN)/ctest --test-dir $(EMULATOR) --output-on-failure --parallel $(JOBS)
+	$(WITH_NVCC) $(BIN)/pytest -m 'not slow' emulator/tests
+	emulator/run $(FEW_SMS) $(KERNEL_CASES) -m 'not slow'
+	emulator/run --device rtx4090 $(FEW_SMS) $(KERNEL_CASES) -m 'not slow'
+
+test-all: lint $(VENV)/slow.stamp sanitize emulator $(PTXAS_LOG)
 	$(BIN)/pytest
+	$(BIN)/ctest --test-dir $(EMULATOR) --output-on-failure --parallel $(JOBS)
+	$(WITH_NVCC) $(BIN)/pytest emulator/tests
+	emulator/run $(KERNEL_CASES)
+	for seed in $$(seq 20); do \
+	  emulator/run --device rtx4090 $(FEW_SMS) --seed $$seed $(KERNEL_CASES) || exit; done
 
 lint: $(VENV)/test.stamp $(VENV)/extension.stamp
 	$(BIN)/ruff check .
@@ -47,9 +79,26 @@ format: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp $(VENV)/extension.stamp
 	$(BIN)/python -m benchmarks.cpu
 
-wheel: $(VENV)/base.stamp
+wheel: $(VENV)/nvcc.stamp
 	$(PIP) install build
-	$(BIN)/python -m build --no-isolation
+	env -u SPARSE_GEMM_CUDA_ARCHITECTURES $(BIN)/python -m build --no-isolation
+
+# $(call build_extension,BUILD_DIR,MODULE_DIR,CONFIGURE_OPTIONS,BUILD_OPTIONS): builds sparse_gemm._C
+# into MODULE_DIR.
+, := ,
+define build_extension
+$(BIN)/cmake -S . -B $(1) -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) \
+  -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$(abspath $(2)) $(3)
+$(BIN)/cmake --build $(1) --parallel $(JOBS) $(4)
+endef
+
+# In place, beside the Python files: an editable install sees it at once.
+CUDA_OPTIONS = -DSPARSE_GEMM_CUDA=$(SPARSE_GEMM_CUDA) \
+  '-DSPARSE_GEMM_CUDA_ARCHITECTURES=$(SPARSE_GEMM_CUDA_ARCHITECTURES)'
+$(VENV)/extension.stamp: $(EXTENSION_SOURCES) $(VENV)/nvcc.stamp
+	$(call build_extension,build/extension,sparse_gemm,-DCMAKE_BUILD_TYPE=Release $(CUDA_OPTIONS))
+	touch $@
 
 # The C++ under AddressSanitizer and UndefinedBehaviorSanitizer: a copy of the package with an
 # instrumented extension, and the tests that reach all of it without torch.
@@ -58,30 +107,66 @@ SANITIZED_TESTS := tests/test_format.py tests/test_ops.py tests/test_cpu_kernels
 sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
 	mkdir -p $(SANITIZED)/python/sparse_gemm
 	cp sparse_gemm/*.py $(SANITIZED)/python/sparse_gemm
-	$(BIN)/cmake -S . -B $(SANITIZED)/cmake -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-	  -DSPARSE_GEMM_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
-	  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) \
-	  -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$(CURDIR)/$(SANITIZED)/python/sparse_gemm >/dev/null
-	$(BIN)/cmake --build $(SANITIZED)/cmake
+	$(call build_extension,$(SANITIZED)/cmake,$(SANITIZED)/python/sparse_gemm,\
+	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSPARSE_GEMM_SANITIZE=address$(,)undefined $(CUDA_OPTIONS))
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	  PYTHONPATH=$(SANITIZED)/python $(BIN)/pytest -o pythonpath= -p no:cacheprovider -m 'not slow' $(SANITIZED_TESTS)
+
+# The emulator, and beside it the package with an extension whose kernels it can run: the shared
+# runtime, so that the stand-in is taken for it; plain PTX; and line numbers, for its findings.
+emulator: $(EMULATOR)/built.stamp
+EMULATED_OPTIONS := -DCMAKE_BUILD_TYPE=Release -DSPARSE_GEMM_CUDA=on \
+  -DSPARSE_GEMM_CUDA_ARCHITECTURES=80-virtual -DSPARSE_GEMM_CUDA_RUNTIME=shared \
+  '-DSPARSE_GEMM_CUDA_FLAGS=-lineinfo --compress-mode=none'
+$(EMULATOR)/built.stamp: $(filter emulator/%,$(CXX_FILES)) $(wildcard emulator/CMakeLists.txt emulator/runtime/*.map) \
+    emulator/sitecustomize.py emulator/register_table.py $(EXTENSION_SOURCES) $(PYTHON_FILES) $(VENV)/nvcc.stamp
+	$(BIN)/cmake -S emulator -B $(EMULATOR) -G Ninja
+	$(BIN)/cmake --build $(EMULATOR) --parallel $(JOBS)
+	mkdir -p $(EMULATOR)/python/sparse_gemm
+	find $(EMULATOR)/python -type l -delete
+	ln -s $(addprefix $(CURDIR)/,$(PYTHON_FILES)) $(EMULATOR)/python/sparse_gemm
+	ln -s $(CURDIR)/emulator/sitecustomize.py $(EMULATOR)/python
+	$(call build_extension,$(EMULATOR)/extension,$(EMULATOR)/python/sparse_gemm,$(EMULATED_OPTIONS))
+	$(WITH_NVCC) $(BIN)/python emulator/register_table.py $(EMULATOR)/registers.txt $(EMULATOR)/python/sparse_gemm/_C*.so
+	touch $@
+
+# Every architecture of a release, with ptxas' account of registers and spills for the tests to read.
+$(PTXAS_LOG): $(EXTENSION_SOURCES) $(VENV)/nvcc.stamp
+	$(call build_extension,build/architectures/cmake,build/architectures,-DCMAKE_BUILD_TYPE=Release \
+	  -DSPARSE_GEMM_CUDA=$(SPARSE_GEMM_CUDA) -DSPARSE_GEMM_CUDA_FLAGS=-Xptxas=-v,--clean-first > $@.part)
+	mv $@.part $@
+
+# With the Python that has torch: builds in place, for the GPU of this machine alone, with no network.
+gpu-check:
+	$(PYTHON) -m benchmarks.gpu_check
 
 $(VENV)/base.stamp:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(BUILD_REQUIRES)
 	touch $@
 
+# The CUDA compiler: this machine's own, or else PyPI's. The stamp holds its path.
+FIND_NVCC := $(BIN)/cmake -DPython_EXECUTABLE=$(BIN)/python -P cmake/find_nvcc.cmake
+WITH_NVCC := PATH="$$(dirname "$$(cat $(VENV)/nvcc.stamp)"):$$PATH"
+$(VENV)/nvcc.stamp: $(VENV)/base.stamp
+	test '$(SPARSE_GEMM_CUDA)' = off || $(FIND_NVCC) > $@.part || \
+	  { $(PIP) install $(NVCC) && $(FIND_NVCC) > $@.part; }
+	touch $@.part
+	mv $@.part $@
+
 $(VENV)/torch.stamp: $(VENV)/base.stamp
 	$(PIP) install '$(TORCH)'
 	touch $@
 
+# The Python files alone: the extension is built above, once, by what its stamp says.
+INSTALL := SPARSE_GEMM_NO_EXTENSION=1 $(PIP) install --no-build-isolation -e
 $(VENV)/test.stamp: $(VENV)/torch.stamp pyproject.toml
-	$(PIP) install --no-build-isolation -e '.[test,demo]'
+	$(INSTALL) '.[test,demo]'
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/torch.stamp pyproject.toml
-	$(PIP) install --no-build-isolation -e '.[demo]'
+	$(INSTALL) '.[demo]'
 	touch $@
 
 # The headers of CUTLASS and of the CUDA runtime, to compare lane layouts with (nothing of them is
@@ -91,11 +176,6 @@ HEADERS := nvidia-cutlass==4.2.0.0 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cr
 $(VENV)/slow.stamp: $(VENV)/test.stamp
 	$(PIP) install --no-deps $(HEADERS)
 	$(PIP) install build
-	touch $@
-
-# In place, beside the Python files: an editable install sees it at once.
-$(VENV)/extension.stamp: $(CXX_SOURCES) $(VENV)/base.stamp
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@
 
 clean:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import sparse_gemm as sg
-
-ROOT = Path(__file__).parent.parent
+from benchmarks.commit import commit
 
 
 def describe() -> dict[str, Any]:
@@ -23,7 +21,7 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "machine": platform.machine(),
         "cores": _cores(),
-        "isa": sg.plan(tiny).isa,
+        "isa": sg.plan(tiny).device,
         "torch_isa": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
@@ -32,7 +30,7 @@ def describe() -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": importlib.metadata.version("numpy"),
         "sparse_gemm": sg.__version__,
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -61,16 +59,3 @@ def _cpu_model() -> str:
             if key.strip() == "model name":
                 return value.strip()
     return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """The commit that is checked out; '+' if files differ from it; 'unknown' outside a clone."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
