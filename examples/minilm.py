@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"Time to embed {len(timed)} texts, median of {TIMED_ROUNDS} rounds taken in turn")
     for name, median in seconds.items():
         print(f"  {name:<8}{median * 1e3:>8.0f} ms{median / seconds['dense']:>8.2f}x")
-    isa = sg.plan(sparse.encoder.layer[0].output.dense.compressed).isa
+    isa = sg.plan(sparse.encoder.layer[0].output.dense.compressed).device
     print(
         f"  torch {torch.__version__}, sparse_gemm {sg.__version__} ({isa}), "
         f"{torch.get_num_threads()} thread(s) for both"

@@ -11,12 +11,13 @@ from torch import Tensor
 from sparse_gemm.errors import SparsityError
 
 __all__ = [
-    "BACKENDS",
     "LAYER_DTYPES",
     "check_bias",
     "check_choice",
     "check_dtype",
     "describe_violation",
+    "is_packed",
+    "packed_shapes",
     "stored_shapes",
 ]
 
@@ -28,8 +29,8 @@ _DTYPES_OF_PATTERN = {"2:4": LAYER_DTYPES, "1:2": (torch.float32,)}
 # pattern -> elements in a group, stored elements (4:8: bytes of two) of a group (docs/format.md).
 _GEOMETRY = {"2:4": (4, 2), "1:2": (2, 1), "4:8": (8, 2)}
 
-
-BACKENDS = ("auto", "cpu", "cuda")
+# A tile of packed storage (docs/format.md): so many rows, and so many elements of K.
+_PACKED_TILE = (16, 64)
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -80,6 +81,20 @@ def stored_shapes(
     num_groups = -(-in_features // group_size)
     num_bytes = -(-num_groups // 2)  # two groups' nibbles to a byte
     return (out_features, kept * num_groups), (out_features, num_bytes)
+
+
+def is_packed(values: Tensor) -> bool:
+    """Whether these are packed values, which are flat, and not canonical ones, a matrix."""
+    return values.ndim == 1
+
+
+def packed_shapes(out_features: int, in_features: int) -> tuple[tuple[int], tuple[int]]:
+    """Shapes of packed values and metadata of a 16-bit 2:4 weight [out_features, in_features]."""
+    rows, columns = (
+        -(-extent // tile) * tile
+        for extent, tile in zip((out_features, in_features), _PACKED_TILE, strict=True)
+    )
+    return (rows * (columns // 2),), (rows * (columns // 8),)
 
 
 def describe_violation(error: SparsityError, pattern: str) -> str:

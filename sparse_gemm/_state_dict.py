@@ -13,7 +13,7 @@ from sparse_gemm.compression import compress
 from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import Sparse24Tensor
 
-__all__ = ["Incoming", "compressed_state_dict", "read_layer", "save_compressed"]
+__all__ = ["compressed_state_dict", "read_layer", "save_compressed"]
 
 # Tells the layers which keys are wanted: torch's state_dict() takes nothing that it would pass on.
 save_compressed: ContextVar[bool] = ContextVar("sparse_gemm_save_compressed", default=False)
@@ -36,15 +36,9 @@ def compressed_state_dict(model: torch.nn.Module) -> dict[str, Any]:
         save_compressed.reset(token)
 
 
-class Incoming(NamedTuple):
-    """A compressed weight that is fit to be stored in the layer it was read for."""
-
-    values: Tensor
-    metadata: Tensor
-
-
 class Target(NamedTuple):
-    """The layer that a state dict is read for; `assign` is load_state_dict's."""
+    """The layer that a state dict is read for; `assign` is load_state_dict's, `backend` what its
+    weight is stored for."""
 
     out_features: int
     in_features: int
@@ -52,11 +46,12 @@ class Target(NamedTuple):
     values: Tensor
     bias: Tensor | None
     assign: bool
+    backend: str
 
 
 def read_layer(
     target: Target, state_dict: dict[str, Any], prefix: str
-) -> tuple[Incoming | None, list[str]]:
+) -> tuple[Sparse24Tensor | None, list[str]]:
     """Reads one layer's weight from a state dict and judges its bias; changes nothing.
 
     Returns:
@@ -77,7 +72,7 @@ class _Reader:
         self.prefix = prefix
         self.errors: list[str] = []
 
-    def read_weight(self) -> Incoming | None:
+    def read_weight(self) -> Sparse24Tensor | None:
         found = [name for name in WEIGHT_NAMES if self.prefix + name in self.state_dict]
         if found == ["weight"]:
             return self._read_dense()
@@ -127,14 +122,14 @@ class _Reader:
         device = tensor.device if target.values.is_meta else target.values.device
         return tensor.to(device=device, dtype=target.values.dtype).contiguous()
 
-    def _read_dense(self) -> Incoming | None:
+    def _read_dense(self) -> Sparse24Tensor | None:
         target = self.target
         weight = self.read_floats("weight", (target.out_features, target.in_features))
         if weight is None:
             return None
         key = self.prefix + "weight"
         try:
-            a = compress(weight, pattern=target.pattern)
+            return compress(weight, pattern=target.pattern, backend=target.backend)
         except SparsityError as error:
             self.errors.append(
                 f"{key} {describe_violation(error, target.pattern)}: "
@@ -142,11 +137,9 @@ class _Reader:
             )
         except (TypeError, ValueError, NotImplementedError) as error:
             self.errors.append(f"{key} cannot be compressed: {error}")
-        else:
-            return Incoming(a.values, a.metadata)
         return None
 
-    def _read_compressed(self) -> Incoming | None:
+    def _read_compressed(self) -> Sparse24Tensor | None:
         target = self.target
         extents = (target.out_features, target.in_features)
         values_shape, metadata_shape = stored_shapes(*extents, target.pattern)
@@ -157,8 +150,9 @@ class _Reader:
         key = self.prefix + "metadata"
         metadata = metadata.to(values.device).contiguous()
         try:
-            Sparse24Tensor(values, metadata, extents, pattern=target.pattern)
+            return Sparse24Tensor(
+                values, metadata, extents, pattern=target.pattern, backend=target.backend
+            )
         except (TypeError, ValueError) as error:
             self.errors.append(f"{key} does not fit {self.prefix}values: {error}")
-            return None
-        return Incoming(values, metadata)
+        return None

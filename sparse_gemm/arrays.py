@@ -1,9 +1,13 @@
-"""Array kinds: NumPy arrays and torch tensors behind one small table of functions.
+"""Array kinds: NumPy, torch and CuPy arrays behind one small table of functions.
 
 Everything that differs between array libraries is here: how to ask an array for its address,
 strides and device, and how to make a new one beside it. The rest of the package sees `ArrayKind`
-alone. A new kind (CuPy) is one more function that fills the table and one more row in `_MAKERS`;
+alone. A new kind is one more function that fills the table and one more row in `_MAKERS`;
 importing this module imports neither torch nor CuPy.
+
+Other libraries' device arrays, which show themselves by `__cuda_array_interface__` or DLPack, are
+taken as arrays of CuPy, or else of torch: their memory is used where it lies, and what comes out is
+an array of that library.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -21,7 +26,9 @@ import numpy as np
 from sparse_gemm import _C
 from sparse_gemm._C import DType
 
-Array = Any  # a NumPy array or a torch tensor; which one is only known at run time
+Array = Any  # a NumPy, torch or CuPy array; which one is only known at run time
+
+_DLPACK_CUDA = 2  # kDLCUDA, a device type of the DLPack protocol
 
 NUMPY_DTYPES: dict[DType, Any] = {
     DType.float32: np.dtype(np.float32),
@@ -52,7 +59,10 @@ class ArrayKind:
     strides: Callable[[Array], tuple[int, ...]]  # in elements
     is_contiguous: Callable[[Array], bool]  # in C order, without gaps
     device: Callable[[Array], str]  # "cpu", "cuda:0", ...
+    cuda_index: Callable[[Array], int]  # of its CUDA device; -1 if it is elsewhere
+    stream: Callable[[int], int]  # handle of the library's current stream on that CUDA device
     empty: Callable[[Array, Sequence[int], Any], Array]  # (like, shape, native dtype)
+    filled_int64: Callable[[Array, int], Array]  # (like, value): a new array of that one element
     to_numpy: Callable[[Array], np.ndarray[Any, Any]]  # copied where need be
     is_strided: Callable[[Array], bool]  # elements lie in memory at constant strides
     materialize: Callable[[Array], Array]  # x itself, unless its memory is to be read otherwise
@@ -62,6 +72,8 @@ class ArrayKind:
     # Whether the library records operations to differentiate through, and whether it would for x.
     gradients_enabled: Callable[[], bool]
     requires_gradient: Callable[[Array], bool]
+    # Of a foreign array alone: the array of a known kind that its memory is used as.
+    adopt: Callable[[Array], Array] | None = None
 
     def native(self, dtype: Any, name: str) -> Any:
         """The library's own dtype for what a caller passed as `dtype`: its own, or a name.
@@ -158,6 +170,10 @@ def _never(*_: Any) -> bool:
     return False
 
 
+def _nowhere(_: Any) -> int:
+    return -1
+
+
 def _numpy_kind() -> ArrayKind:
     return ArrayKind(
         name="numpy",
@@ -169,7 +185,10 @@ def _numpy_kind() -> ArrayKind:
         strides=_numpy_strides,
         is_contiguous=operator.attrgetter("flags.c_contiguous"),
         device=lambda _: "cpu",
+        cuda_index=_nowhere,
+        stream=lambda _: 0,
         empty=lambda _, shape, dtype: np.empty(shape, dtype),
+        filled_int64=lambda _, value: np.full(1, value, np.int64),
         to_numpy=np.asarray,
         is_strided=lambda _: True,
         materialize=lambda x: x,
@@ -212,7 +231,11 @@ def _torch_kind() -> ArrayKind:
         strides=operator.methodcaller("stride"),
         is_contiguous=operator.methodcaller("is_contiguous"),
         device=lambda x: str(x.device),
+        cuda_index=lambda x: x.get_device() if x.is_cuda else -1,
+        # Torch without CUDA has no such function, and no use for one.
+        stream=getattr(torch._C, "_cuda_getCurrentRawStream", lambda _: 0),
         empty=lambda like, shape, dtype: like.new_empty(shape, dtype=dtype),
+        filled_int64=lambda like, value: like.new_full((1,), value, dtype=torch.int64),
         to_numpy=to_numpy,
         is_strided=lambda x: x.layout is torch.strided and not x.is_nested,
         materialize=operator.methodcaller("resolve_neg"),
@@ -224,10 +247,40 @@ def _torch_kind() -> ArrayKind:
     )
 
 
+def _cupy_kind() -> ArrayKind:
+    import cupy
+
+    def empty(like: Array, shape: Sequence[int], dtype: Any) -> Array:
+        with like.device:
+            return cupy.empty(shape, dtype)
+
+    def filled_int64(like: Array, value: int) -> Array:
+        with like.device:
+            return cupy.full(1, value, np.int64)
+
+    def stream(device: int) -> int:
+        with cupy.cuda.Device(device):
+            return int(cupy.cuda.get_current_stream().ptr)
+
+    return replace(
+        _numpy_kind(),  # whose dtypes, strides and flags CuPy's are
+        name="cupy",
+        address=operator.attrgetter("data.ptr"),
+        device=lambda x: f"cuda:{x.device.id}",
+        cuda_index=operator.attrgetter("device.id"),
+        stream=stream,
+        empty=empty,
+        filled_int64=filled_int64,
+        to_numpy=cupy.asnumpy,
+        is_writable=lambda _: True,
+    )
+
+
 # Module and name of an array type -> what fills the table for it.
 _MAKERS: dict[tuple[str, str], Callable[[], ArrayKind]] = {
     ("numpy", "ndarray"): _numpy_kind,
     ("torch", "Tensor"): _torch_kind,
+    ("cupy", "ndarray"): _cupy_kind,
 }
 _kinds: dict[tuple[str, str], ArrayKind] = {}
 _kind_of_type: dict[type, ArrayKind] = {}
@@ -240,26 +293,65 @@ def kind_of(x: Array, name: str) -> ArrayKind:
         TypeError: `x` is not an array of a known kind; the message says what is.
     """
     kind = _kind_of_type.get(type(x))
-    return _resolve_kind(type(x), name) if kind is None else kind
+    return _resolve_kind(x, name) if kind is None else kind
 
 
-def _resolve_kind(array_type: type, name: str) -> ArrayKind:
+def _resolve_kind(x: Array, name: str) -> ArrayKind:
+    array_type = type(x)
     if issubclass(array_type, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; expected a plain one, such as {name}.filled(0)")
     for base in array_type.__mro__:
         key = (base.__module__.partition(".")[0], base.__name__)
         if key in _MAKERS:
-            # setdefault: of two threads that make a table at once, both must use the same one.
-            kind = _kinds.get(key) or _kinds.setdefault(key, _MAKERS[key]())
-            return _kind_of_type.setdefault(array_type, kind)
+            return _kind_of_type.setdefault(array_type, _made_kind(key))
+    foreign = _foreign_kind(x)
+    if foreign is not None:
+        return foreign  # not remembered: another library may be there at the next call
     raise TypeError(
-        f"{name} is a {array_type.__module__}.{array_type.__qualname__}; expected a NumPy array or "
-        "a torch tensor"
+        f"{name} is a {array_type.__module__}.{array_type.__qualname__}; expected a NumPy array, a "
+        "torch tensor, a CuPy array, or a CUDA array of a library that is loaded beside CuPy or "
+        "torch"
     )
 
 
-def require_same_kind(kind: ArrayKind, device: str, **arguments: Array | None) -> None:
-    """Checks that each given argument is of `kind` and on `device`.
+def _made_kind(key: tuple[str, str]) -> ArrayKind:
+    # setdefault: of two threads that make a table at once, both must use the same one.
+    return _kinds.get(key) or _kinds.setdefault(key, _MAKERS[key]())
+
+
+def _foreign_kind(x: Array) -> ArrayKind | None:
+    """The kind whose `adopt` makes an array of CuPy or torch over the device memory of `x`."""
+    by_dlpack = _is_on_cuda_by_dlpack(x)
+    if not by_dlpack and not hasattr(x, "__cuda_array_interface__"):
+        return None
+    cupy, torch = sys.modules.get("cupy"), sys.modules.get("torch")
+    if cupy is not None:
+        adopt = cupy.from_dlpack if by_dlpack else cupy.asarray
+        return replace(_made_kind(("cupy", "ndarray")), adopt=adopt)
+    if torch is not None and torch.cuda.is_available():
+        # DLPack names the device; without it torch.as_tensor has to be told, by the current one.
+        adopt = torch.from_dlpack if by_dlpack else partial(torch.as_tensor, device="cuda")
+        return replace(_made_kind(("torch", "Tensor")), adopt=adopt)
+    return None
+
+
+def _is_on_cuda_by_dlpack(x: Array) -> bool:
+    device = getattr(x, "__dlpack_device__", None)
+    return device is not None and device()[0] == _DLPACK_CUDA
+
+
+def adopted(x: Array, name: str) -> Array:
+    """`x`, or what is taken for it if it is another library's device array."""
+    if x is None or type(x) in _kind_of_type:
+        return x
+    adopt = kind_of(x, name).adopt
+    return x if adopt is None else adopt(x)
+
+
+def require_same_kind(
+    kind: ArrayKind, device: str, owner: str = "a", **arguments: Array | None
+) -> None:
+    """Checks that each given argument is of `kind` and on `device`, where `owner` is.
 
     Raises:
         TypeError: another array library's array.
@@ -270,8 +362,9 @@ def require_same_kind(kind: ArrayKind, device: str, **arguments: Array | None) -
             continue
         other = kind_of(argument, name)
         if other is not kind:
-            raise TypeError(f"{name} is a {other.name} array; expected {kind.name}, as the others")
+            raise TypeError(f"{name} is a {other.name} array; expected {kind.name}, as {owner} is")
         if other.device(argument) != device:
             raise ValueError(
-                f"{name} is on {other.device(argument)}; expected {device}, where the others are"
+                f"{name} is on {other.device(argument)} and {owner} on {device}; expected both on "
+                "one device"
             )

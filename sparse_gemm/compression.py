@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sparse_gemm import _C
-from sparse_gemm.arrays import Array, ArrayKind, available_threads, kind_of
-from sparse_gemm.errors import SparsityError, UnsupportedError
+from sparse_gemm import _C, device_format
+from sparse_gemm.arrays import NUMPY_DTYPES, Array, ArrayKind, adopted, available_threads, kind_of
+from sparse_gemm.device_format import DenseView, Matrix
+from sparse_gemm.devices import CPU, device_for
+from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import (
     PACKED_DTYPES,
     PATTERNS,
@@ -32,12 +34,14 @@ class _DenseMatrix:
     dtype: _C.DType
     rows: int
     k: int
+    device: int  # CPU, or the CUDA device that works on it
 
     @property
-    def view(self) -> tuple[int, _C.DType, int, int, int, int]:
+    def view(self) -> DenseView:
         """What the functions of `_C` take first."""
         strides = self.kind.strides(self.held)
-        return (self.kind.address(self.held), self.dtype, self.rows, self.k, *strides)  # type: ignore[return-value]
+        address = self.kind.address(self.held)
+        return DenseView(address, self.dtype, self.rows, self.k, *strides)
 
     @property
     def packed(self) -> bool:
@@ -49,7 +53,8 @@ class _DenseMatrix:
         return self.kind.empty(self.held, (self.rows, columns), self.held.dtype)
 
 
-def _dense_matrix(w: Array, pattern: _C.Pattern) -> _DenseMatrix:
+def _dense_matrix(w: Array, pattern: _C.Pattern, backend: str) -> _DenseMatrix:
+    w = adopted(w, "w")
     kind = kind_of(w, "w")
     if w.ndim != 2:
         raise ValueError(f"w has shape {tuple(w.shape)}; expected a matrix [M, K]")
@@ -62,85 +67,109 @@ def _dense_matrix(w: Array, pattern: _C.Pattern) -> _DenseMatrix:
             f"for pattern {name} and {kind.name} arrays: convert it"
         )
     kind.require_strided(w, "w")
-    if kind.device(w) != "cpu":
-        raise UnsupportedError(
-            f"w is on {kind.device(w)}, and this build has the cpu backend alone: "
-            "move it to the cpu"
-        )
+    device = device_for(kind, w, "w", backend)
     rows, k = (int(extent) for extent in w.shape)
+    if device != CPU and not _C.packed_supports(pattern, dtype):
+        raise device_format.unsupported(Matrix(pattern, dtype, rows, k), "w")
     held = pack_nibbles(kind.to_numpy(w)) if dtype in PACKED_DTYPES else kind.materialize(w)
-    return _DenseMatrix(kind, held, dtype, rows, k)
+    return _DenseMatrix(kind, held, dtype, rows, k, device)
 
 
-def _violation(
-    matrix: _DenseMatrix, w: Array, pattern: str, position: tuple[int, int]
-) -> Exception:
+def _violation(matrix: _DenseMatrix, pattern: str, position: tuple[int, int]) -> Exception:
     row, group = position
     group_size = int(pattern.split(":")[1])
-    values = matrix.kind.to_numpy(w[row, group * group_size : (group + 1) * group_size])
+    columns = slice(group * group_size, (group + 1) * group_size)
+    if matrix.packed:
+        dtype = NUMPY_DTYPES[matrix.dtype]
+        values = unpack_nibbles(matrix.held[row : row + 1], matrix.k, dtype)[0, columns]
+    else:
+        values = matrix.kind.to_numpy(matrix.held[row, columns])
     return SparsityError.for_group(
         pattern=pattern, row=row, group=group, values=[float(value) for value in values]
     )
 
 
-def prune(w: Array, *, pattern: str = "2:4") -> Array:
+def _position(matrix: _DenseMatrix, pattern: str, flat_group: int) -> tuple[int, int]:
+    """Row and group of a group counted through all rows."""
+    groups_of_row = -(-matrix.k // int(pattern.split(":")[1]))
+    return divmod(flat_group, groups_of_row)
+
+
+def prune(w: Array, *, pattern: str = "2:4", backend: str = "auto") -> Array:
     """A copy of `w` [M, K] with all but the largest magnitudes of each group set to zero.
 
     Args:
-        w: NumPy array or torch tensor [M, K], any strides; float32, float16, bfloat16, int8,
-            float8_e4m3fn or float8_e5m2 (for "4:8": NumPy arrays of ml_dtypes.int4 or uint4).
+        w: array or tensor [M, K], any strides; float32, float16, bfloat16, int8, float8_e4m3fn or
+            float8_e5m2 (for "4:8": NumPy arrays of ml_dtypes.int4 or uint4). On a CUDA device:
+            float16 or bfloat16, pattern "2:4".
         pattern: "2:4", "1:2" or "4:8" (pairs of elements are kept or pruned together, by the sum
             of their squares).
+        backend: "auto" follows the device of `w`; "cpu" | "cuda".
 
     Returns:
-        A contiguous array of the same kind, dtype and shape. Ties keep the lower index; nan counts
-        as the largest; kept elements keep their bits.
+        A contiguous array of the same kind, dtype and shape, on the same device. Ties keep the
+        lower index; nan counts as the largest; kept elements keep their bits.
 
     Raises:
         TypeError, ValueError: `w` is no matrix of a type that the pattern takes.
+        UnsupportedError: the backend does not take this type, or is not to be had.
     """
     code = pattern_of(pattern)
-    matrix = _dense_matrix(w, code)
+    matrix = _dense_matrix(w, code, backend)
+    if matrix.device != CPU:
+        return device_format.prune(matrix.kind, matrix.held, matrix.view, code, matrix.device)
     out = matrix.empty((matrix.k + 1) // 2 if matrix.packed else matrix.k)
     _C.prune(*matrix.view, code, matrix.kind.address(out), available_threads())
     return unpack_nibbles(out, matrix.k, w.dtype) if matrix.packed else out
 
 
-def check(w: Array, *, pattern: str = "2:4") -> None:
+def check(w: Array, *, pattern: str = "2:4", backend: str = "auto") -> None:
     """Checks that `w` [M, K] (see `prune`) holds no more non-zeros in a group than are kept.
+
+    On a CUDA device this waits for the current stream: the answer has to be read.
 
     Raises:
         SparsityError: names the first violating row, its group and the group's values.
-        TypeError, ValueError: `w` is no matrix of a type that the pattern takes.
+        TypeError, ValueError, UnsupportedError: as `prune`.
     """
     code = pattern_of(pattern)
-    matrix = _dense_matrix(w, code)
-    position = _C.check(*matrix.view, code, available_threads())
+    matrix = _dense_matrix(w, code, backend)
+    if matrix.device == CPU:
+        position = _C.check(*matrix.view, code, available_threads())
+    else:
+        kind, device = matrix.kind, matrix.device
+        group = device_format.check(kind, matrix.held, matrix.view, code, device)
+        position = None if group < 0 else _position(matrix, pattern, group)
     if position is not None:
-        raise _violation(matrix, w, pattern, position)
+        raise _violation(matrix, pattern, position)
 
 
-def compress(w: Array, *, pattern: str = "2:4", policy: str = "raise") -> Sparse24Tensor:
+def compress(
+    w: Array, *, pattern: str = "2:4", policy: str = "raise", backend: str = "auto"
+) -> Sparse24Tensor:
     """Compresses `w` [M, K] (see `prune`): values plus metadata, in one pass.
 
     Args:
         w: the dense matrix, zeros where pruned. K need not be a multiple of the group size: it is
             padded with zeros in storage, and the true K is kept.
         pattern: "2:4", "1:2" or "4:8".
-        policy: what to do with a group that holds too many non-zeros: "raise" an error, or "prune"
-            it by magnitude, as `prune` does.
+        policy: what to do with a group that holds too many non-zeros: "raise" an error (on a CUDA
+            device this waits for the current stream), or "prune" it by magnitude, as `prune` does.
+        backend: "auto" follows the device of `w`; "cpu" | "cuda".
 
     Returns:
         A Sparse24Tensor on the device of `w`, sharing no memory with it.
 
     Raises:
         SparsityError: with policy "raise", names the first violating row, group and its values.
-        TypeError, ValueError: an argument is not what it must be.
+        TypeError, ValueError, UnsupportedError: as `prune`.
     """
     code = pattern_of(pattern)
     if not isinstance(policy, str) or policy not in _POLICIES:
         raise ValueError(f"policy is {policy!r}; expected one of {', '.join(_POLICIES)}")
-    matrix = _dense_matrix(w, code)
+    matrix = _dense_matrix(w, code, backend)
+    if matrix.device != CPU:
+        return _compress_on_device(matrix, pattern, _POLICIES[policy])
     kind = matrix.kind
     values = matrix.empty(_C.k_compressed(code, matrix.k))
     metadata_shape = (matrix.rows, _C.metadata_row_bytes(code, matrix.k))
@@ -154,7 +183,7 @@ def compress(w: Array, *, pattern: str = "2:4", policy: str = "raise") -> Sparse
         available_threads(),
     )
     if position is not None:
-        raise _violation(matrix, w, pattern, position)
+        raise _violation(matrix, pattern, position)
     return Sparse24Tensor(
         values,
         metadata,
@@ -163,3 +192,14 @@ def compress(w: Array, *, pattern: str = "2:4", policy: str = "raise") -> Sparse
         dtype=matrix.dtype.name if matrix.packed else None,
         validate=False,
     )
+
+
+def _compress_on_device(matrix: _DenseMatrix, pattern: str, policy: _C.Policy) -> Sparse24Tensor:
+    code, device = pattern_of(pattern), matrix.device
+    values, metadata, group = device_format.compress(
+        matrix.kind, matrix.held, matrix.view, code, policy, device
+    )
+    if group >= 0:
+        raise _violation(matrix, pattern, _position(matrix, pattern, group))
+    shape = (matrix.rows, matrix.k)
+    return Sparse24Tensor._of_parts(values, metadata, shape, pattern, cuda=device)

@@ -13,8 +13,9 @@ import itertools
 import math
 from typing import Any
 
-from sparse_gemm import _C
+from sparse_gemm import _C, device_format
 from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
+from sparse_gemm.devices import CPU, check_backend, device_for, stream_handle
 from sparse_gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
 from sparse_gemm.errors import UnsupportedError
 from sparse_gemm.tensor import Sparse24Tensor
@@ -34,7 +35,7 @@ def linear(
 ) -> Array:
     """`ops.linear` with its terms in one argument."""
     kind = kind_of(x, "x")
-    _check_operands(kind, a, x, "x", stream, backend)
+    handle = _check_operands(kind, a, x, "x", stream, backend)
     m, k = a.shape
     shape = x.shape
     if len(shape) == 0 or shape[-1] != k:
@@ -46,28 +47,10 @@ def linear(
     layout = Layout(m, d_shape, d_shape[:-1], True, LINEAR_NAMES)
     epilogue, held = build_epilogue(kind, a.device, terms, layout)
     kind.refuse_gradients(x=x, **terms.arrays(LINEAR_NAMES))
-    b, b_row_stride, b_col_stride = _as_matrix(kind, x, n, k)
+    b = _as_matrix(x, n, k)
     y = _result(kind, x, a, d_shape, out, out_dtype, terms.is_empty())
-    d, d_row_stride, d_col_stride = _as_matrix(kind, y, n, m)
-    _C.gemm(
-        m,
-        n,
-        k,
-        kind.address(a.values),
-        kind.address(a.metadata),
-        kind.codes[x.dtype],
-        a._pattern_number,
-        kind.address(b),
-        b_col_stride,
-        b_row_stride,
-        kind.address(d),
-        kind.codes[y.dtype],
-        d_col_stride,
-        d_row_stride,
-        *_NO_BIAS_NOR_ACTIVATION,
-        kind.num_threads(),
-        epilogue,
-    )
+    d = _as_matrix(y, n, m)
+    _multiply(a, b, kind.strides(b)[::-1], d, kind.strides(d)[::-1], n, epilogue, handle)
     del held  # kept the terms' arrays alive until here
     if out is not None:
         kind.mark_written(out)
@@ -85,7 +68,7 @@ def matmul(
 ) -> Array:
     """`ops.matmul` with its terms in one argument; one C++ call for each matrix of a batch."""
     kind = kind_of(b, "b")
-    _check_operands(kind, a, b, "b", stream, backend)
+    handle = _check_operands(kind, a, b, "b", stream, backend)
     m, k = a.shape
     shape = tuple(b.shape)
     if not shape or shape[max(len(shape) - 2, 0)] != k:
@@ -110,33 +93,54 @@ def matmul(
     for index in itertools.product(*map(range, shape[:-2])):
         epilogue, held = build_epilogue(kind, a.device, terms.at(index), layout)
         b_item, d_item = b[index], d[index]
-        _C.gemm(
-            m,
-            n,
-            k,
-            kind.address(a.values),
-            kind.address(a.metadata),
-            kind.codes[b.dtype],
-            a._pattern_number,
-            kind.address(b_item),
-            *kind.strides(b_item),
-            kind.address(d_item),
-            kind.codes[d.dtype],
-            *kind.strides(d_item),
-            *_NO_BIAS_NOR_ACTIVATION,
-            kind.num_threads(),
-            epilogue,
-        )
+        strides = kind.strides(b_item), kind.strides(d_item)
+        _multiply(a, b_item, strides[0], d_item, strides[1], n, epilogue, handle)
         del held  # kept the terms' arrays alive until here
     if out is not None:
         kind.mark_written(out)
     return d
 
 
+def _multiply(
+    a: Sparse24Tensor,
+    b: Array,
+    b_strides: tuple[int, ...],
+    d: Array,
+    d_strides: tuple[int, ...],
+    n: int,
+    epilogue: _C.Epilogue,
+    stream: int,
+) -> None:
+    """D[M,N] = A[M,K] @ B[K,N], where `a` is stored; the strides are those of B and of D."""
+    kind = a._kind
+    arguments = (
+        a.shape[0],
+        n,
+        a.shape[1],
+        kind.address(a._values),
+        kind.address(a._metadata),
+        kind.codes[b.dtype],
+        a._pattern_number,
+        kind.address(b),
+        *b_strides,
+        kind.address(d),
+        kind.codes[d.dtype],
+        *d_strides,
+        *_NO_BIAS_NOR_ACTIVATION,
+    )
+    if a._cuda == CPU:
+        _C.gemm(*arguments, kind.num_threads(), epilogue)
+    else:
+        _C.cuda_gemm(*arguments, a._cuda, stream, epilogue)
+
+
 def _check_operands(
     kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, stream: Any, backend: str
-) -> None:
-    """What must hold before anything is computed: kinds, dtypes, devices, backend."""
+) -> int:
+    """What must hold before anything is computed: kinds, dtypes, devices, backend.
+
+    Returns the handle of the stream to compute on (the CPU: 0).
+    """
     if type(a) is not Sparse24Tensor:
         raise TypeError(
             f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with "
@@ -148,15 +152,23 @@ def _check_operands(
         raise TypeError(f"{name} has dtype {x.dtype}; expected {a.dtype}, as a has")
     require_same_kind(kind, a.device, **{name: x})
     kind.require_strided(x, name)
-    if a.device != "cpu" or backend == "cuda":
+    if a._cuda != CPU:
+        check_backend(backend)
+        if backend == "cpu":
+            raise ValueError(
+                f"backend is 'cpu', but a is stored for the cuda backend, on {a.device}: move it "
+                "to the cpu, or leave backend at 'auto'"
+            )
+        return stream_handle(stream, kind, a._cuda)
+    if device_for(kind, a._values, "a", backend) != CPU:
+        if not _C.packed_supports(a._pattern_code, a._dtype_code):
+            raise device_format.unsupported(a._matrix, "a")
         raise UnsupportedError(
-            f"a and {name} are on {a.device} and backend is {backend!r}, but this build has the "
-            "cpu backend alone: move both to the cpu and leave backend at 'auto'"
+            "backend is 'cuda', but a is stored for the cpu: compress it with backend='cuda'"
         )
-    if backend not in ("auto", "cpu"):
-        raise ValueError(f"backend is {backend!r}; expected 'auto', 'cpu' or 'cuda'")
     if stream is not None:
         raise ValueError(f"stream is {stream!r}; expected None, as {name} is on the cpu")
+    return 0
 
 
 def _result(
@@ -204,9 +216,6 @@ def _result(
     return out
 
 
-def _as_matrix(kind: ArrayKind, x: Array, rows: int, columns: int) -> tuple[Array, int, int]:
-    """`x` [..., columns] as a matrix [rows, columns]: an array to hold, and its strides."""
-    if x.ndim != 2:
-        x = x.reshape(rows, columns)
-    row_stride, column_stride = kind.strides(x)
-    return x, row_stride, column_stride
+def _as_matrix(x: Array, rows: int, columns: int) -> Array:
+    """`x` [..., columns] as a matrix [rows, columns]."""
+    return x if x.ndim == 2 else x.reshape(rows, columns)

@@ -9,6 +9,7 @@ import sparse_gemm
 from sparse_gemm import _C
 from sparse_gemm.arrays import available_threads
 
+_ABSENT = "not installed"
 _ISA_NEEDS = {
     "portable": "128-bit vectors of the compiler's own (SSE2 or NEON)",
     "avx2": "AVX2, FMA and F16C",
@@ -20,7 +21,42 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return _ABSENT
+
+
+def _version_of_cuda(number: int) -> str:
+    """13000 -> "13.0", as the CUDA runtime counts."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _cuda_lines() -> list[str]:
+    build, num_devices = _C.cuda_build(), _C.cuda_device_count()
+    available = (
+        f"available, {num_devices} device(s)"
+        if num_devices
+        else f"not available: {_C.cuda_unavailable_reason()}"
+    )
+    lines = [f"  cuda  {available}"]
+    if build is not None:
+        architectures = ", ".join(build["architectures"])
+        lines.append(f"    built     nvcc {build['compiler']}, {build['runtime']} runtime")
+        lines.append(f"    kernels   for {architectures}")
+    for index in range(num_devices):
+        device = _C.cuda_device(index)
+        major, minor = device.capability
+        lines.append(
+            f"    device {index}  {device.name}, sm_{major}{minor}, {device.sm_count} SMs, "
+            f"{device.memory_bytes / 2**30:.0f} GiB; "
+            f"driver {_version_of_cuda(device.driver_version)}, "
+            f"runtime {_version_of_cuda(device.runtime_version)}"
+        )
+    return lines
+
+
+def _cupy_version() -> str:
+    """CuPy's distributions are named for the CUDA that they were built with."""
+    found = (_version(name) for name in ("cupy", "cupy-cuda12x", "cupy-cuda13x"))
+    return next((version for version in found if version != _ABSENT), _ABSENT)
 
 
 def report() -> str:
@@ -42,11 +78,12 @@ def report() -> str:
             state = f"not available: this machine or this build lacks {_ISA_NEEDS[name]}"
         lines.append(f"    {name:<9} {state}")
     lines += [
-        "  cuda  not available: this version has no CUDA kernels yet",
+        *_cuda_lines(),
         "",
         "array libraries",
         f"  numpy      {_version('numpy')}",
         f"  ml_dtypes  {_version('ml_dtypes')}  (bfloat16, float8 and 4-bit NumPy arrays)",
         f"  torch      {_version('torch')}  (SparseLinear, sparsify, torch tensors)",
+        f"  cupy       {_cupy_version()}  (CuPy arrays)",
     ]
     return "\n".join(lines)

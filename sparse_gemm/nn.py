@@ -1,8 +1,9 @@
 """SparseLinear: torch.nn.Linear at inference, with its weight held compressed and nowhere dense.
 
 Shapes are torch.nn.Linear's: input [..., in_features], weight [out_features, in_features], output
-[..., out_features]. The weight lives in two buffers, `values` and `metadata`, laid out as in
-docs/format.md. There is no autograd: a call that would need a gradient is an error.
+[..., out_features]. The weight lives in two buffers, `values` and `metadata`: in canonical order on
+the CPU, packed for the kernels on a CUDA device (docs/format.md). There is no autograd: a call that
+would need a gradient is an error.
 
 A state dict speaks torch.nn.Linear's keys (`weight`, made dense for the occasion, and `bias`);
 `compressed_state_dict` speaks `values`, `metadata` and `bias` and makes nothing dense.
@@ -24,19 +25,19 @@ from torch.nn import Parameter
 
 from sparse_gemm import _state_dict, ops, torch_ops
 from sparse_gemm._layer_format import (
-    BACKENDS,
     check_bias,
     check_choice,
     check_dtype,
     describe_violation,
     stored_shapes,
 )
+from sparse_gemm._layer_storage import CompressedWeight
 from sparse_gemm._state_dict import compressed_state_dict
 from sparse_gemm.compression import compress
+from sparse_gemm.devices import BACKENDS, storage_backend
 from sparse_gemm.epilogue import ACTIVATIONS
 from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.torch_state import needs_dispatcher
 
 __all__ = ["SparseLinear", "compressed_state_dict"]
 
@@ -52,7 +53,7 @@ _WEIGHT_IS_READ_ONLY = (
 _autocast_is_on = torch._C._is_any_autocast_enabled
 
 
-class SparseLinear(torch.nn.Module):
+class SparseLinear(CompressedWeight):
     """y = act(x @ weight.T + bias): a drop-in for torch.nn.Linear at inference.
 
     Args:
@@ -71,17 +72,12 @@ class SparseLinear(torch.nn.Module):
         TypeError: dtype or pattern is not one of those above, or they do not go together.
 
     Attributes:
-        values, metadata: the compressed weight (buffers). Only `values` changes with the dtype.
+        values, metadata: the compressed weight (buffers), as stored; `compressed.values` is in
+            canonical order wherever it is stored. Only `values` changes with the dtype.
         bias: Parameter with requires_grad=False, or None.
     """
 
-    in_features: int
-    out_features: int
     activation: str | None
-    pattern: str
-    backend: str
-    values: Tensor
-    metadata: Tensor
     bias: Parameter | None
 
     def __init__(
@@ -107,8 +103,6 @@ class SparseLinear(torch.nn.Module):
         self.activation = activation
         self.pattern = pattern
         self.backend = backend
-        self._view: Sparse24Tensor | None = None
-        self._seen_bytes: tuple[int, int] | None = None  # of the buffers, when _view was made
         values_shape, metadata_shape = stored_shapes(out_features, in_features, pattern)
         values = torch.zeros(values_shape, device=device, dtype=dtype)
         metadata = torch.full(metadata_shape, _ALL_ZERO_GROUPS, device=device, dtype=torch.uint8)
@@ -120,6 +114,7 @@ class SparseLinear(torch.nn.Module):
             self.bias = Parameter(zeros, requires_grad=False)
         else:
             self.register_parameter("bias", None)
+        self._store_for_backend()
 
     @classmethod
     def from_linear(
@@ -152,7 +147,12 @@ class SparseLinear(torch.nn.Module):
         weight = linear.weight.detach()
         check_dtype(weight.dtype, pattern)
         try:
-            a = compress(weight, pattern=pattern, policy="prune" if prune else "raise")
+            a = compress(
+                weight,
+                pattern=pattern,
+                policy="prune" if prune else "raise",
+                backend=storage_backend(backend),
+            )
         except SparsityError as error:
             message = (
                 f"linear.weight {describe_violation(error, pattern)}: "
@@ -184,7 +184,7 @@ class SparseLinear(torch.nn.Module):
             TypeError: `a` or `bias` is not of the kind above.
             ValueError: `bias` has another shape or device, or `a` has a scale.
         """
-        if not isinstance(a, Sparse24Tensor) or not isinstance(a.values, Tensor):
+        if not isinstance(a, Sparse24Tensor) or not isinstance(a._values, Tensor):
             raise TypeError(
                 f"a is a {type(a).__name__}; expected a Sparse24Tensor of torch tensors "
                 "(sparse_gemm.compress of a torch.Tensor makes one)"
@@ -194,50 +194,24 @@ class SparseLinear(torch.nn.Module):
                 "a has a scale, which SparseLinear does not hold: use sparse_gemm.linear"
             )
         out_features, in_features = a.shape
-        check_bias(bias, out_features, a.values.device)
+        check_bias(bias, out_features, a._values.device)
         # On the meta device nothing is allocated: the buffers are replaced at once.
         layer = cls(
-            *(in_features, out_features, False, "meta", a.values.dtype),
+            *(in_features, out_features, False, "meta", a._values.dtype),
             activation=activation,
             pattern=a.pattern,
             backend=backend,
         )
-        layer._buffers.update(values=a.values, metadata=a.metadata)
+        layer._hold(a)
         if bias is not None:
             layer.bias = Parameter(bias.detach(), requires_grad=False)
         return layer
 
     @property
-    def compressed(self) -> Sparse24Tensor:
-        """The weight as a Sparse24Tensor over this layer's own buffers (no copy)."""
-        values, metadata = self._buffers["values"], self._buffers["metadata"]
-        assert values is not None
-        assert metadata is not None
-        view = self._view
-        if (
-            view is None
-            or view.values is not values
-            or view.metadata is not metadata
-            or view.dtype is not values.dtype
-            or self._seen_bytes != (values.nbytes, metadata.nbytes)
-        ):
-            # Anyone may have replaced a buffer (to_empty, assignment, .data): look before use.
-            view = Sparse24Tensor(
-                values,
-                metadata,
-                (self.out_features, self.in_features),
-                pattern=self.pattern,
-                validate=not needs_dispatcher(values, metadata),
-            )
-            # Neither is a parameter, buffer or module: no need of Module.__setattr__.
-            self.__dict__["_view"] = view
-            self.__dict__["_seen_bytes"] = (values.nbytes, metadata.nbytes)
-        return view
-
-    @property
     def weight(self) -> Tensor:
         """The dense weight [out_features, in_features]: a new tensor at every access."""
-        return torch_ops.to_dense(self.values, self.metadata, self.in_features, self.pattern)
+        shape = (self.out_features, self.in_features)
+        return torch_ops.to_dense(self.values, self.metadata, *shape, self.pattern)
 
     @weight.setter
     def weight(self, value: Any) -> None:
@@ -248,11 +222,6 @@ class SparseLinear(torch.nn.Module):
         if name == "weight":
             raise AttributeError(_WEIGHT_IS_READ_ONLY)
         super().register_parameter(name, param)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the compressed weight, values and metadata; the bias is not counted."""
-        return self.values.nbytes + self.metadata.nbytes
 
     def forward(self, input: Tensor) -> Tensor:
         """y [..., out_features] of input [..., in_features]; see sparse_gemm.linear.
@@ -279,13 +248,13 @@ class SparseLinear(torch.nn.Module):
             values, metadata = self.values, self.metadata
         else:
             a = self.compressed  # for its look at buffers that somebody may have replaced
-            values, metadata = a.values, a.metadata
+            values, metadata = a._values, a._metadata
         bias = self.bias
         if not values.is_meta and torch.is_autocast_enabled(values.device.type):
             dtype = torch.get_autocast_dtype(values.device.type)
             input, values, bias = (_autocast(t, dtype) for t in (input, values, bias))
         return torch_ops.call_linear(
-            *(input, values, metadata, self.in_features, self.pattern, bias),
+            *(input, values, metadata, self.out_features, self.in_features, self.pattern, bias),
             activation=self.activation,
             backend=self.backend,
         )
@@ -300,22 +269,23 @@ class SparseLinear(torch.nn.Module):
             parts.append(f"activation={self.activation}")
         return ", ".join(parts)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: all but the view, which is made again on demand."""
-        return {**self.__dict__, "_view": None}
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SparseLinear:
         # to(), half(), cuda() and all their kind come through here. The dtype is tried first, so
-        # that a layer is never left half-converted.
+        # that a layer is never left half-converted. What one device holds packed, another device
+        # or another dtype may not: it goes and is changed in canonical order.
         check_dtype(fn(self.values.new_empty(0)).dtype, self.pattern)
-        return cast(SparseLinear, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
+        self._buffers.update(self._canonical_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._store_for_backend()
+        return self
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
         if _state_dict.save_compressed.get():
-            destination[prefix + "values"] = self.values.detach()
-            destination[prefix + "metadata"] = self.metadata.detach()
+            canonical = self._canonical_buffers()
+            for name in ("values", "metadata"):
+                destination[prefix + name] = cast(Tensor, canonical[name]).detach()
         else:
             destination[prefix + "weight"] = self.weight
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -333,7 +303,8 @@ class SparseLinear(torch.nn.Module):
         """Loads either set of keys: all of this layer's tensors, or, if any is unfit, none."""
         assign = bool(local_metadata.get("assign_to_params_buffers", False))
         target = _state_dict.Target(
-            *(self.out_features, self.in_features, self.pattern, self.values, self.bias, assign)
+            *(self.out_features, self.in_features, self.pattern, self.values, self.bias),
+            *(assign, storage_backend(self.backend)),
         )
         incoming, errors = _state_dict.read_layer(target, state_dict, prefix)
         if errors:
@@ -351,9 +322,9 @@ class SparseLinear(torch.nn.Module):
         if incoming is not None:
             self._store(incoming, assign)
 
-    def _store(self, incoming: _state_dict.Incoming, assign: bool) -> None:
+    def _store(self, a: Sparse24Tensor, assign: bool) -> None:
         if assign:
-            self._buffers.update(values=incoming.values, metadata=incoming.metadata)
+            self._hold(a)
         elif self.values.is_meta:
             message = (
                 "a weight was loaded into a SparseLinear on the meta device, which holds no data: "
@@ -361,9 +332,10 @@ class SparseLinear(torch.nn.Module):
             )
             warnings.warn(message, stacklevel=2)
         else:
+            self._store_for_backend()  # as `a` is stored
             with torch.no_grad():
-                self.values.copy_(incoming.values)
-                self.metadata.copy_(incoming.metadata)
+                self.values.copy_(a._values)
+                self.metadata.copy_(a._metadata)
         self._view = None
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from sparse_gemm import eager
-from sparse_gemm.arrays import Array, ArrayKind, kind_of
+from sparse_gemm.arrays import Array, ArrayKind, adopted, kind_of
 from sparse_gemm.compression import check, compress, prune
 from sparse_gemm.epilogue import Terms
 from sparse_gemm.tensor import Sparse24Tensor
@@ -32,6 +32,15 @@ def _load_torch_layer() -> tuple[ModuleType, Callable[..., bool]]:
 
 if sys.modules.get("torch") is not None:  # at once, so that no compiler has to trace an import
     _load_torch_layer()
+
+
+def _adopted(kind: ArrayKind, x: Array, terms: Terms, out: Array | None) -> tuple[Array, ...]:
+    """`x`, terms and `out` as arrays of a known kind, where `x` is another library's."""
+    if kind.adopt is None:
+        return x, terms, out
+    arrays = ("bias", "scale_m", "scale_n", "residual", "gate")
+    given = {name: adopted(getattr(terms, name), name) for name in arrays}
+    return kind.adopt(x), terms._replace(**given), adopted(out, "out")
 
 
 def _callee(kind: ArrayKind, x: Array, a: Sparse24Tensor, terms: Terms) -> Any:
@@ -66,7 +75,7 @@ def linear(
     Args:
         x: activations [..., in_features], any strides, of A's dtype, array kind and device.
         a: the weight, a Sparse24Tensor [out_features, in_features], pattern 2:4; float32, float16,
-            bfloat16 or int8 on the CPU.
+            bfloat16 or int8 on the CPU, float16 or bfloat16 on a CUDA device.
         bias: [out_features]; float32, float16 or bfloat16.
         activation: None, "relu", "gelu" (erf), "gelu_tanh" or "silu".
         x_scale: float32, one factor for each token (x's shape without its last dimension, or with
@@ -79,17 +88,20 @@ def linear(
         out_dtype: of y. Default: x's dtype; for int8 operands int32 (then the product is exact and
             no other term may be given), or float32 if there is a scale, bias, activation or other
             term. int8 rounds to nearest even and saturates.
-        stream: for device arrays; the CPU has none.
-        backend: "auto" follows x's device; "cpu" | "cuda".
+        stream: the CUDA stream to compute on: a handle, a torch.cuda.Stream or a cupy.cuda.Stream.
+            Default: the array library's current stream. With another one, its order among what
+            made the inputs and what uses y, whose memory the library knows its own stream to use,
+            is the caller's to see to. The CPU has none.
+        backend: "auto" follows the arrays' device; "cpu" | "cuda".
 
     Returns:
         y [..., out_features], row-major, of x's array kind. Accumulated in float32 (int8: int32);
         the terms are applied in float32; one rounding to out_dtype at the end. Bit for bit the same
-        whatever the number of threads.
+        whatever the number of threads. On a CUDA device the work is queued and not waited for.
 
     Raises:
         TypeError, ValueError: an argument does not fit; the message names it.
-        UnsupportedError: no backend at hand multiplies these types.
+        UnsupportedError: no backend at hand multiplies these types on this device.
         RuntimeError: x (or another tensor) requires grad while gradients are enabled.
     """
     kind = kind_of(x, "x")
@@ -103,6 +115,7 @@ def linear(
         if y is not None:
             return y
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
+    x, terms, out = _adopted(kind, x, terms, out)
     return _callee(kind, x, a, terms).linear(x, a, terms, out, out_dtype, stream, backend)
 
 
@@ -142,4 +155,5 @@ def matmul(
     """
     kind = kind_of(b, "b")
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
+    b, terms, out = _adopted(kind, b, terms, out)
     return _callee(kind, b, a, terms).matmul(a, b, terms, out, out_dtype, stream, backend)

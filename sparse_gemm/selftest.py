@@ -1,4 +1,4 @@
-"""selftest: every operation, type and instruction set of this machine against the NumPy reference.
+"""selftest: every operation, type, instruction set and GPU of this machine against the reference.
 
 Compression is compared bit for bit. `linear` is compared exactly on small integers, whose sums are
 exact in every type, and on normal data within twice the dense rounding error.
@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparse_gemm import _C, compression, ops, reference
-from sparse_gemm.arrays import NUMPY_DTYPES
+from sparse_gemm.arrays import NUMPY_DTYPES, Array, kind_of
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.tensor import PACKED_DTYPES, PATTERNS, Sparse24Tensor
+from sparse_gemm.tensor import PACKED_DTYPES, PATTERNS
 
 _SEED = 24
 _SHAPES = ((1, 4), (3, 5), (64, 64), (65, 130), (33, 1000))  # (M, K): whole and ragged
 _TOKENS = (1, 7, 70)  # one, a few, and more than a panel: each kernel of the CPU backend
 _LINEAR_DTYPES = (_C.DType.float32, _C.DType.float16, _C.DType.bfloat16, _C.DType.int8)
+_CUDA_DTYPES = (_C.DType.float16, _C.DType.bfloat16)
 _BAR_WIDTH = 30
 
 Matrix = np.ndarray[Any, Any]
@@ -49,29 +50,68 @@ def _same_bits(x: Matrix, y: Matrix) -> bool:
     return x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
 
 
-def _check_compress(dtype: Any, pattern: str) -> str | None:
+class Place(NamedTuple):
+    """Where arrays are to be: `put` takes NumPy arrays there, `get` back."""
+
+    name: str
+    put: Callable[[Matrix], Array]
+
+    def get(self, x: Array) -> Matrix:
+        """`x` as a NumPy array."""
+        return kind_of(x, "x").to_numpy(x)
+
+
+def _cuda_place(device: int) -> Place | None:
+    """A CUDA device, by way of torch or CuPy; None if neither is there with CUDA."""
+    try:
+        import torch
+    except ImportError:
+        torch = None  # type: ignore[assignment]
+    if torch is not None and torch.cuda.is_available():
+
+        def put_torch(x: Matrix) -> Array:
+            bits = np.array(x).view({2: np.int16, 4: np.int32}[x.itemsize])
+            return torch.from_numpy(bits).to(f"cuda:{device}").view(getattr(torch, x.dtype.name))
+
+        return Place(f"cuda:{device}", put_torch)
+    try:
+        import cupy
+    except ImportError:
+        return None
+
+    def put_cupy(x: Matrix) -> Array:
+        with cupy.cuda.Device(device):
+            return cupy.asarray(x)
+
+    return Place(f"cuda:{device}", put_cupy)
+
+
+_CPU_PLACE = Place("cpu", lambda x: x)
+
+
+def _check_compress(place: Place, dtype: Any, pattern: str) -> str | None:
     rng = np.random.default_rng(_SEED)
     for shape in _SHAPES:
         w = _random(rng, shape, dtype)
-        pruned = compression.prune(w, pattern=pattern)
-        if not _same_bits(pruned, reference.prune(w, pattern)):
+        pruned = compression.prune(place.put(w), pattern=pattern)
+        if not _same_bits(place.get(pruned), reference.prune(w, pattern)):
             return f"prune differs at shape {shape}"
         a = compression.compress(pruned, pattern=pattern)
-        expected = reference.compress(pruned, pattern)
-        if not _same_bits(a.values, expected.values):
+        expected = reference.compress(place.get(pruned), pattern)
+        if not _same_bits(place.get(a.values), expected.values):
             return f"values differ at shape {shape}"
-        if not _same_bits(a.metadata, expected.metadata):
+        if not _same_bits(place.get(a.metadata), expected.metadata):
             return f"metadata differs at shape {shape}"
-        if not _same_bits(a.to_dense(), reference.decompress(expected)):
+        if not _same_bits(place.get(a.to_dense()), reference.decompress(expected)):
             return f"to_dense differs at shape {shape}"
     return None
 
 
-def _check_check(dtype: Any, pattern: str) -> str | None:
+def _check_check(place: Place, dtype: Any, pattern: str) -> str | None:
     w = np.ones((3, 16), dtype)
     w[:2] = compression.prune(w[:2], pattern=pattern)
     try:
-        compression.check(w, pattern=pattern)
+        compression.check(place.put(w), pattern=pattern)
     except SparsityError as error:
         return None if (error.row, error.group) == (2, 0) else f"found {error.row}, {error.group}"
     return "a dense row was taken for a sparse one"
@@ -86,27 +126,28 @@ def _on_isa(isa: _C.Isa, run: Callable[[], str | None]) -> str | None:
         _C.set_isa(before)
 
 
-def _check_linear_exact(dtype: Any) -> str | None:
+def _check_linear_exact(place: Place, dtype: Any) -> str | None:
     rng = np.random.default_rng(_SEED)
     for (m, k), n in ((shape, n) for shape in _SHAPES for n in _TOKENS):
         w, x = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((m, k), (n, k)))
-        a = compression.compress(w, policy="prune")
-        expected = x.astype(np.float64) @ a.to_dense().astype(np.float64).T
-        wanted = expected.astype(ops.linear(x[:0], a).dtype)
-        if not _same_bits(ops.linear(x, a), np.ascontiguousarray(wanted)):
+        a = compression.compress(place.put(w), policy="prune")
+        dense = place.get(a.to_dense()).astype(np.float64)
+        y = place.get(ops.linear(place.put(x), a))
+        wanted = (x.astype(np.float64) @ dense.T).astype(y.dtype)
+        if not _same_bits(y, np.ascontiguousarray(wanted)):
             return f"not exact on integers at M={m}, N={n}, K={k}"
-        b = np.ascontiguousarray(x.T)
-        if not _same_bits(np.ascontiguousarray(ops.matmul(a, b).T), np.ascontiguousarray(wanted)):
+        d = place.get(ops.matmul(a, place.put(np.ascontiguousarray(x.T))))
+        if not _same_bits(np.ascontiguousarray(d.T), np.ascontiguousarray(wanted)):
             return f"matmul is not exact on integers at M={m}, N={n}, K={k}"
     return None
 
 
-def _check_linear_epilogue(dtype: Any) -> str | None:
+def _check_linear_epilogue(place: Place, dtype: Any) -> str | None:
     rng = np.random.default_rng(_SEED)
     m, k, n = 65, 130, 20
     is_int8 = np.dtype(dtype) == np.int8
-    a = compression.compress(_random(rng, (m, k), dtype), policy="prune")
-    x = _random(rng, (n, k), dtype)
+    w = reference.prune(_random(rng, (m, k), dtype))
+    a, x = compression.compress(place.put(w)), _random(rng, (n, k), dtype)
     scale = np.float32(2.0**-12 if is_int8 else 0.1)
     terms: dict[str, Any] = {
         "bias": rng.standard_normal(m).astype(np.float32),
@@ -114,24 +155,44 @@ def _check_linear_epilogue(dtype: Any) -> str | None:
         "x_scale": rng.uniform(0.5, 1, n).astype(np.float32),
         "residual": rng.standard_normal((n, m)).astype(np.float32),
         "gate": rng.standard_normal((n, m)).astype(np.float32),
-        "alpha": 0.5,
-        "beta": 2.0,
-        "out_dtype": np.float32,
     }
+    factors = {"alpha": 0.5, "beta": 2.0}
+    placed = {name: place.put(term) for name, term in terms.items()} | factors
     for activation in (None, "relu", "gelu", "gelu_tanh", "silu"):
-        y = ops.linear(x, a, activation=activation, **terms)
-        expected = reference.linear(x, a, activation=activation, **terms)
-        error = float(np.abs(y.astype(np.float64) - expected).max())
-        if not error <= _tolerance(a, x, float(scale)):
+        y = ops.linear(place.put(x), a, activation=activation, out_dtype="float32", **placed)
+        expected = reference.linear(
+            *(x, reference.compress(w)),
+            activation=activation,
+            out_dtype=np.float32,
+            **(terms | factors),
+        )
+        error = float(np.abs(place.get(y).astype(np.float64) - expected).max())
+        if not error <= _tolerance(w, x, float(scale)):
             return f"activation {activation}: off by {error:.2e}"
     return None
 
 
-def _tolerance(a: Sparse24Tensor, x: Matrix, scale: float) -> float:
+def _tolerance(w: Matrix, x: Matrix, scale: float) -> float:
     """The float32 rounding of a sum of this length and size, twice over, and of the terms."""
-    magnitude = np.abs(x.astype(np.float64)) @ np.abs(a.to_dense().astype(np.float64)).T
+    magnitude = np.abs(x.astype(np.float64)) @ np.abs(w.astype(np.float64)).T
     eps = float(np.finfo(np.float32).eps)
     return 2 * eps * (scale * float(magnitude.max()) + 10.0)
+
+
+def _cuda_checks() -> Iterator[Check]:
+    for device in range(_C.cuda_device_count()):
+        place = None if _C.cuda_device(device).emulated else _cuda_place(device)
+        if place is None:
+            continue
+        for dtype in _CUDA_DTYPES:
+            native = NUMPY_DTYPES[dtype]
+            for operation, run in (
+                ("compress 2:4", partial(_check_compress, place, native, "2:4")),
+                ("check 2:4", partial(_check_check, place, native, "2:4")),
+                ("linear", partial(_check_linear_exact, place, native)),
+                ("epilogue", partial(_check_linear_epilogue, place, native)),
+            ):
+                yield Check(operation, dtype.name, place.name, run)
 
 
 def _checks(isas: list[_C.Isa]) -> Iterator[Check]:
@@ -139,18 +200,19 @@ def _checks(isas: list[_C.Isa]) -> Iterator[Check]:
         for dtype, native in NUMPY_DTYPES.items():
             if not _C.supports(code, dtype):
                 continue
-            compress = partial(_check_compress, native, pattern)
+            compress = partial(_check_compress, _CPU_PLACE, native, pattern)
             yield Check(f"compress {pattern}", dtype.name, "cpu", compress)
             if dtype not in PACKED_DTYPES:
-                check = partial(_check_check, native, pattern)
+                check = partial(_check_check, _CPU_PLACE, native, pattern)
                 yield Check(f"check {pattern}", dtype.name, "cpu", check)
     for isa in isas:
         for dtype in _LINEAR_DTYPES:
             native = NUMPY_DTYPES[dtype]
-            exact = partial(_on_isa, isa, partial(_check_linear_exact, native))
+            exact = partial(_on_isa, isa, partial(_check_linear_exact, _CPU_PLACE, native))
             yield Check("linear", dtype.name, f"cpu {isa.name}", exact)
-            epilogue = partial(_on_isa, isa, partial(_check_linear_epilogue, native))
+            epilogue = partial(_on_isa, isa, partial(_check_linear_epilogue, _CPU_PLACE, native))
             yield Check("epilogue", dtype.name, f"cpu {isa.name}", epilogue)
+    yield from _cuda_checks()
 
 
 def _show_progress(done: int, total: int) -> None:
@@ -159,6 +221,17 @@ def _show_progress(done: int, total: int) -> None:
         end = "\n" if done == total else ""
         bar = "#" * filled + "." * (_BAR_WIDTH - filled)
         print(f"\r[{bar}] {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+
+def _left_out() -> list[str]:
+    """CUDA devices that are not checked, and why."""
+    reasons = []
+    for device in range(_C.cuda_device_count()):
+        if _C.cuda_device(device).emulated:
+            reasons.append(f"cuda:{device} is emulated: `make test` checks it")
+        elif _cuda_place(device) is None:
+            reasons.append(f"cuda:{device} is not checked: that needs torch with CUDA, or CuPy")
+    return reasons
 
 
 def run(isa: str | None = None) -> int:
@@ -182,5 +255,7 @@ def run(isa: str | None = None) -> int:
         _show_progress(done, len(checks))
     for row in [("operation", "dtype", "backend", "result"), *rows]:
         print("{:<14}{:<15}{:<14}{}".format(*row))
+    for reason in _left_out():
+        print(reason)
     print(f"{len(checks) - failures} passed, {failures} failed")
     return 1 if failures else 0

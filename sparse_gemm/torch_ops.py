@@ -1,8 +1,9 @@
 """The operators as torch sees them: torch.ops.sparse_gemm.linear, .matmul and .to_dense.
 
-Each takes a compressed matrix [M, K] as its parts (values, metadata, K, pattern), so that
-compilers, exporters and tracers see nothing but tensors. Fake kernels give shapes and dtypes
-without data; the real ones call `ops`. None has a backward or a batching rule, and says so.
+Each takes a compressed matrix [M, K] as its parts (values, metadata, M, K, pattern), canonical or
+packed, so that compilers, exporters and tracers see nothing but tensors. Fake kernels give shapes
+and dtypes without data; the real ones call `eager`. None has a backward or a batching rule, and
+says so.
 
 Eager code does better to call sparse_gemm.linear, which passes the dispatcher by where it can.
 """
@@ -17,7 +18,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from sparse_gemm import eager
-from sparse_gemm._layer_format import stored_shapes
+from sparse_gemm._layer_format import is_packed, packed_shapes, stored_shapes
+from sparse_gemm.arrays import kind_of
+from sparse_gemm.devices import device_for
 from sparse_gemm.epilogue import ACTIVATIONS, Terms
 from sparse_gemm.tensor import Sparse24Tensor
 
@@ -25,10 +28,11 @@ __all__ = [
     "call_linear",
     "linear",
     "matmul",
+    "operand",
     "to_dense",
 ]
 
-_OPERAND = "Tensor values, Tensor metadata, SymInt in_features, str pattern"
+_OPERAND = "Tensor values, Tensor metadata, SymInt out_features, SymInt in_features, str pattern"
 _EPILOGUE = (
     "Tensor? bias=None, *, str? activation=None, Tensor? {}=None, Tensor? {}=None, "
     "Tensor? residual=None, Tensor? gate=None, float alpha=1.0, float beta=0.0, "
@@ -59,7 +63,7 @@ def linear(
 ) -> Tensor:
     """eager.linear through the dispatcher: the same arguments, the same result."""
     y = call_linear(
-        *(x, a.values, a.metadata, a.shape[1], a.pattern, terms.bias),
+        *(x, a._values, a._metadata, *a.shape, a.pattern, terms.bias),
         w_scale=a.scale if terms.scale_m is None else terms.scale_m,
         x_scale=terms.scale_n,
         **_common_terms(terms, out, out_dtype, stream, backend),
@@ -78,7 +82,7 @@ def matmul(
 ) -> Tensor:
     """eager.matmul through the dispatcher: the same arguments, the same result."""
     d = torch.ops.sparse_gemm.matmul.default(
-        *(a.values, a.metadata, a.shape[1], a.pattern, b, terms.bias),
+        *(a._values, a._metadata, *a.shape, a.pattern, b, terms.bias),
         a_scale=a.scale if terms.scale_m is None else terms.scale_m,
         b_scale=terms.scale_n,
         **_common_terms(terms, out, out_dtype, stream, backend),
@@ -90,6 +94,7 @@ def call_linear(
     x: Tensor,
     values: Tensor,
     metadata: Tensor,
+    out_features: int,
     in_features: int,
     pattern: str,
     bias: Tensor | None = None,
@@ -97,15 +102,17 @@ def call_linear(
 ) -> Tensor:
     """torch.ops.sparse_gemm.linear: y [..., M] of x [..., in_features]."""
     y = torch.ops.sparse_gemm.linear.default(
-        *(x, values, metadata, in_features, pattern, bias), **epilogue
+        *(x, values, metadata, out_features, in_features, pattern, bias), **epilogue
     )
     return cast(Tensor, y)
 
 
-def to_dense(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
-    """torch.ops.sparse_gemm.to_dense: the dense matrix [M, in_features]."""
-    w = torch.ops.sparse_gemm.to_dense.default(values, metadata, in_features, pattern)
-    return cast(Tensor, w)
+def to_dense(
+    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
+) -> Tensor:
+    """torch.ops.sparse_gemm.to_dense: the dense matrix [out_features, in_features]."""
+    operand = (values, metadata, out_features, in_features, pattern)
+    return cast(Tensor, torch.ops.sparse_gemm.to_dense.default(*operand))
 
 
 def _common_terms(
@@ -150,30 +157,39 @@ def _copy_to(out: Tensor, result: Tensor) -> Tensor:
     return out.copy_(result)
 
 
-def _check_parts(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> None:
+def _check_parts(
+    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
+) -> None:
     """Raises unless the parts have the shapes of one matrix, so that no kernel reads past an end.
 
     The nibbles are not looked at: whoever made the parts has, and it would cost at every call.
     """
-    if values.ndim != 2:
-        raise ValueError(f"values has {values.ndim} dimensions; expected 2")
-    if in_features < 0:
-        raise ValueError(f"in_features is {in_features}; expected at least 0")
-    shapes = stored_shapes(values.shape[0], in_features, pattern)
+    extents = (out_features, in_features)
+    if out_features < 0 or in_features < 0:
+        raise ValueError(f"out_features and in_features are {extents}; expected at least 0")
+    if values.ndim not in (1, 2):
+        raise ValueError(f"values has {values.ndim} dimensions; expected 2, or 1 if it is packed")
+    shapes = packed_shapes(*extents) if is_packed(values) else stored_shapes(*extents, pattern)
     for name, part, shape in zip(("values", "metadata"), (values, metadata), shapes, strict=True):
         if tuple(part.shape) != shape:
             raise ValueError(
                 f"{name} has shape {tuple(part.shape)}; expected {shape} for a {pattern} matrix of "
-                f"{values.shape[0]} rows and {in_features} columns"
+                f"{out_features} rows and {in_features} columns"
             )
     if metadata.dtype is not torch.uint8:
         raise TypeError(f"metadata has dtype {metadata.dtype}; expected torch.uint8")
 
 
-def _operand(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Sparse24Tensor:
-    _check_parts(values, metadata, in_features, pattern)
+def operand(
+    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
+) -> Sparse24Tensor:
+    """The matrix of an operator's arguments."""
+    _check_parts(values, metadata, out_features, in_features, pattern)
     parts = (values.contiguous(), metadata.contiguous())
-    shape = (values.shape[0], in_features)
+    shape = (out_features, in_features)
+    if is_packed(values):
+        device = device_for(kind_of(values, "values"), values, "values", "cuda")
+        return Sparse24Tensor._of_parts(*parts, shape, pattern, cuda=device)
     return Sparse24Tensor(*parts, shape, pattern=pattern, validate=False)
 
 
@@ -181,6 +197,7 @@ def _linear_kernel(
     x: Tensor,
     values: Tensor,
     metadata: Tensor,
+    out_features: int,
     in_features: int,
     pattern: str,
     bias: Tensor | None = None,
@@ -195,7 +212,7 @@ def _linear_kernel(
     out_dtype: torch.dtype | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    a = _operand(values, metadata, in_features, pattern)
+    a = operand(values, metadata, out_features, in_features, pattern)
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
     return cast(Tensor, eager.linear(x, a, terms, out_dtype=out_dtype, backend=backend))
 
@@ -203,6 +220,7 @@ def _linear_kernel(
 def _matmul_kernel(
     values: Tensor,
     metadata: Tensor,
+    out_features: int,
     in_features: int,
     pattern: str,
     b: Tensor,
@@ -218,13 +236,15 @@ def _matmul_kernel(
     out_dtype: torch.dtype | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    a = _operand(values, metadata, in_features, pattern)
+    a = operand(values, metadata, out_features, in_features, pattern)
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
     return cast(Tensor, eager.matmul(a, b, terms, out_dtype=out_dtype, backend=backend))
 
 
-def _to_dense_kernel(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
-    return cast(Tensor, _operand(values, metadata, in_features, pattern).to_dense())
+def _to_dense_kernel(
+    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
+) -> Tensor:
+    return cast(Tensor, operand(values, metadata, out_features, in_features, pattern).to_dense())
 
 
 def _result_dtype(
@@ -247,6 +267,7 @@ def _check_terms(
     dense: Tensor,
     name: str,
     values: Tensor,
+    out_features: int,
     bias: Tensor | None,
     *,
     activation: str | None = None,
@@ -259,8 +280,8 @@ def _check_terms(
             raise ValueError(
                 f"{argument} is on {tensor.device}; expected {values.device}, where the weight is"
             )
-    if bias is not None and (bias.ndim != 1 or bias.shape[0] != values.shape[0]):
-        raise ValueError(f"bias has shape {tuple(bias.shape)}; expected ({values.shape[0]},)")
+    if bias is not None and (bias.ndim != 1 or bias.shape[0] != out_features):
+        raise ValueError(f"bias has shape {tuple(bias.shape)}; expected ({out_features},)")
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}; expected one of {[*ACTIVATIONS]}")
 
@@ -269,6 +290,7 @@ def _linear_fake(
     x: Tensor,
     values: Tensor,
     metadata: Tensor,
+    out_features: int,
     in_features: int,
     pattern: str,
     bias: Tensor | None = None,
@@ -277,17 +299,18 @@ def _linear_fake(
     backend: str = "auto",
     **terms: Any,
 ) -> Tensor:
-    _check_parts(values, metadata, in_features, pattern)
+    _check_parts(values, metadata, out_features, in_features, pattern)
     if x.ndim == 0 or x.shape[-1] != in_features:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected [..., {in_features}]")
-    _check_terms(x, "x", values, bias, **terms)
+    _check_terms(x, "x", values, out_features, bias, **terms)
     dtype = _result_dtype("x", x, values, out_dtype, bias=bias, **terms)
-    return x.new_empty((*x.shape[:-1], values.shape[0]), dtype=dtype)
+    return x.new_empty((*x.shape[:-1], out_features), dtype=dtype)
 
 
 def _matmul_fake(
     values: Tensor,
     metadata: Tensor,
+    out_features: int,
     in_features: int,
     pattern: str,
     b: Tensor,
@@ -297,18 +320,20 @@ def _matmul_fake(
     backend: str = "auto",
     **terms: Any,
 ) -> Tensor:
-    _check_parts(values, metadata, in_features, pattern)
+    _check_parts(values, metadata, out_features, in_features, pattern)
     if b.ndim == 0 or b.shape[max(b.ndim - 2, 0)] != in_features:
         raise ValueError(f"b has shape {tuple(b.shape)}; expected [..., {in_features}, N]")
-    _check_terms(b, "b", values, bias, **terms)
+    _check_terms(b, "b", values, out_features, bias, **terms)
     dtype = _result_dtype("b", b, values, out_dtype, bias=bias, **terms)
     columns = b.shape[-1:] if b.ndim > 1 else ()
-    return b.new_empty((*b.shape[:-2], values.shape[0], *columns), dtype=dtype)
+    return b.new_empty((*b.shape[:-2], out_features, *columns), dtype=dtype)
 
 
-def _to_dense_fake(values: Tensor, metadata: Tensor, in_features: int, pattern: str) -> Tensor:
-    _check_parts(values, metadata, in_features, pattern)
-    return values.new_empty((values.shape[0], in_features))
+def _to_dense_fake(
+    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
+) -> Tensor:
+    _check_parts(values, metadata, out_features, in_features, pattern)
+    return values.new_empty((out_features, in_features))
 
 
 def _refuse_gradients(name: str, arguments: dict[str, Any]) -> None:

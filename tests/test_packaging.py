@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -20,17 +21,29 @@ REQUIRES = next(
 )
 
 
-def run(*command: str, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+# For builds of which nothing but success is wanted: no machine code, which takes minutes.
+ONLY_PTX = {"SPARSE_GEMM_CUDA_ARCHITECTURES": "80-virtual"}
+
+
+def run(*command: str, cwd: Path, **variables: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean copy of what git holds, so that no build leaves anything in the working tree."""
+    """A clean copy of what git holds or would, so that no build leaves anything in the tree."""
     path = tmp_path_factory.mktemp("source")
-    listing = run("git", "ls-files", "-z", cwd=ROOT).split("\0")
+    options = ("--cached", "--others", "--exclude-standard")
+    listing = run("git", "ls-files", "-z", *options, cwd=ROOT).split("\0")
     for name in filter(None, listing):
         if (ROOT / name).exists():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -55,11 +68,34 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions: dict[str, P
     assert "sparse_gemm/_C.pyi" in names
 
 
+def test_the_wheel_needs_no_cuda_library_and_has_the_kernels(
+    distributions: dict[str, Path], tmp_path: Path
+) -> None:
+    zipfile.ZipFile(distributions["wheel"]).extractall(tmp_path)
+    module = next((tmp_path / "sparse_gemm").glob("_C*.so"))
+    needed = re.findall(r"NEEDED.*\[(.+)\]", run("readelf", "-d", str(module), cwd=tmp_path))
+    assert not [name for name in needed if "cuda" in name]
+    code = "import sparse_gemm._C as c; print(*c.cuda_build()['architectures'], c.__file__)"
+    *architectures, path = run(sys.executable, "-c", code, cwd=tmp_path).split()
+    assert path == str(module)
+    assert architectures == [
+        *("80-real", "86-real", "89-real", "90a-real", "100-real", "120-real"),
+        "80-virtual",
+    ]
+
+
+def test_the_sdist_holds_what_a_build_needs(distributions: dict[str, Path]) -> None:
+    with tarfile.open(distributions["sdist"]) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"CMakeLists.txt", "cmake/cuda.cmake", "csrc/cuda/sm80/launch.cu"} <= names
+    assert not [name for name in names if name.endswith((".so", ".pyc"))]
+
+
 def install(venv: Path, *arguments: str) -> str:
     """`pip install` into a new environment, as a user would; returns its Python."""
     run(sys.executable, "-m", "venv", str(venv), cwd=venv.parent)
     python = str(venv / "bin" / "python")
-    run(python, "-m", "pip", "install", *arguments, cwd=venv)
+    run(python, "-m", "pip", "install", *arguments, cwd=venv, **ONLY_PTX)
     return python
 
 
@@ -80,5 +116,5 @@ def test_pip_install_without_build_isolation(source: Path, tmp_path: Path) -> No
     python = install(tmp_path / "venv", *requirements)
     path = f"{tmp_path / 'venv' / 'bin'}:{os.environ['PATH']}"  # where pip put cmake and ninja
     command = (python, "-m", "pip", "install", "--no-build-isolation", str(source))
-    run("env", f"PATH={path}", *command, cwd=tmp_path)
+    run("env", f"PATH={path}", *command, cwd=tmp_path, **ONLY_PTX)
     assert "backends" in run(python, "-m", "sparse_gemm", "info", cwd=tmp_path)

@@ -36,7 +36,7 @@ def make_layer(**keywords) -> sg.SparseLinear:
 def parts(dtype=torch.float32):
     weight = masked_linear(IN, OUT, integers=True).weight.detach().to(dtype)
     a = sg.compress(weight)
-    return weight, (a.values, a.metadata, IN, a.pattern)
+    return weight, (a.values, a.metadata, OUT, IN, a.pattern)
 
 
 def model() -> torch.nn.Module:
@@ -244,7 +244,9 @@ def differentiate_forward(layer, x):
     "differentiate",
     [
         lambda layer, x: layer(x.requires_grad_()),
-        lambda layer, x: OPS.linear(x.requires_grad_(), layer.values, layer.metadata, IN, "2:4"),
+        lambda layer, x: OPS.linear(
+            x.requires_grad_(), layer.values, layer.metadata, OUT, IN, "2:4"
+        ),
         lambda layer, x: torch.func.grad(lambda t: layer(t).sum())(x),
         lambda layer, x: torch.func.jvp(layer, (x,), (x,)),
         differentiate_forward,
@@ -263,7 +265,7 @@ def test_a_bias_that_requires_grad_is_named_by_the_operator():
     layer = make_layer().requires_grad_(True)
     with pytest.raises(RuntimeError, match="bias requires grad"):
         torch_ops.call_linear(
-            random_input(2, IN), layer.values, layer.metadata, IN, "2:4", layer.bias
+            random_input(2, IN), layer.values, layer.metadata, OUT, IN, "2:4", layer.bias
         )
 
 
@@ -271,11 +273,13 @@ def test_a_bias_that_requires_grad_is_named_by_the_operator():
     ("change", "error", "message"),
     [
         ({"values": torch.zeros(OUT, 3)}, ValueError, r"values has shape \(12, 3\)"),
-        ({"values": torch.zeros(3)}, ValueError, "values has 1 dimensions; expected 2"),
+        ({"values": torch.zeros(1, 1, 1)}, ValueError, "values has 3 dimensions; expected 2"),
+        ({"values": torch.zeros(3)}, ValueError, r"values has shape \(3,\); expected \(512,\)"),
         ({"metadata": torch.zeros(OUT, 1, dtype=torch.uint8)}, ValueError, "metadata has shape"),
         ({"metadata": torch.zeros(OUT, 3)}, TypeError, r"metadata has dtype torch\.float32"),
         ({"pattern": "3:4"}, ValueError, "pattern is '3:4'"),
-        ({"in_features": -4}, ValueError, "in_features is -4"),
+        ({"in_features": -4}, ValueError, r"out_features and in_features are \(12, -4\)"),
+        ({"out_features": 11}, ValueError, r"values has shape \(12, 12\); expected \(11, 12\)"),
         ({"x": torch.ones(2, IN + 1)}, ValueError, r"x has shape \(2, 23\)"),
         ({"x": torch.ones(2, IN).half()}, TypeError, r"x has dtype torch\.float16"),
     ],
@@ -283,10 +287,10 @@ def test_a_bias_that_requires_grad_is_named_by_the_operator():
 )
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_parts_that_do_not_fit_are_refused_before_any_kernel(change, error, message, device):
-    _, (values, metadata, in_features, pattern) = parts()
+    _, (values, metadata, out_features, in_features, pattern) = parts()
     arguments = {
         **{"x": torch.ones(2, IN), "values": values, "metadata": metadata},
-        **{"in_features": in_features, "pattern": pattern},
+        **{"out_features": out_features, "in_features": in_features, "pattern": pattern},
         **change,
     }
     arguments = {
@@ -320,10 +324,11 @@ def test_a_meta_weight_and_a_real_input_are_refused_together():
     with pytest.raises(ValueError, match="expected meta"), torch.autocast("cpu", torch.bfloat16):
         layer(x)
     with pytest.raises(ValueError, match="x is on cpu; expected meta"):
-        torch.ops.sparse_gemm.linear(x, layer.values, layer.metadata, 16, "2:4")
+        torch.ops.sparse_gemm.linear(x, layer.values, layer.metadata, 8, 16, "2:4")
     with pytest.raises(ValueError, match=r"bias has shape \(3,\)"):
         torch.ops.sparse_gemm.linear(
-            x.to("meta"), layer.values, layer.metadata, 16, "2:4", torch.ones(3, device="meta")
+            *(x.to("meta"), layer.values, layer.metadata, 8, 16, "2:4"),
+            torch.ones(3, device="meta"),
         )
 
 

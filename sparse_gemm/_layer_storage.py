@@ -1,0 +1,102 @@
+"""A layer's compressed weight: two buffers, canonical or packed, and a Sparse24Tensor over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparse_gemm import torch_ops
+from sparse_gemm._layer_format import is_packed
+from sparse_gemm.devices import storage_backend
+from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.torch_state import needs_dispatcher
+
+__all__ = ["CompressedWeight"]
+
+
+class CompressedWeight(torch.nn.Module):
+    """A module with buffers `values` and `metadata`, packed while a CUDA kernel is to read them.
+
+    They leave a device, change their dtype, are saved and pickled in canonical order alone.
+    """
+
+    in_features: int
+    out_features: int
+    pattern: str
+    backend: str
+    values: Tensor
+    metadata: Tensor
+
+    def __init__(self) -> None:
+        """Leaves attributes and buffers to the layer."""
+        super().__init__()
+        self._view: Sparse24Tensor | None = None
+        self._seen_bytes: tuple[int, int] | None = None  # of the buffers, when _view was made
+
+    @property
+    def compressed(self) -> Sparse24Tensor:
+        """The weight as a Sparse24Tensor over this layer's own buffers (no copy)."""
+        values, metadata = self._buffers["values"], self._buffers["metadata"]
+        assert values is not None
+        assert metadata is not None
+        view = self._view
+        if (
+            view is None
+            or view._values is not values
+            or view._metadata is not metadata
+            or view.dtype is not values.dtype
+            or self._seen_bytes != (values.nbytes, metadata.nbytes)
+        ):
+            # Anyone may have replaced a buffer (to_empty, assignment, .data): look before use.
+            view = self._viewed(values, metadata)
+            self._hold(view)
+        return view
+
+    def _viewed(self, values: Tensor, metadata: Tensor) -> Sparse24Tensor:
+        shape = (self.out_features, self.in_features)
+        if is_packed(values):
+            return torch_ops.operand(values, metadata, *shape, self.pattern)
+        if needs_dispatcher(values, metadata):
+            return Sparse24Tensor._of_parts(values, metadata, shape, self.pattern)
+        backend = storage_backend(self.backend)
+        return Sparse24Tensor(values, metadata, shape, pattern=self.pattern, backend=backend)
+
+    def _hold(self, a: Sparse24Tensor) -> None:
+        """Makes the parts of `a` the buffers, and `a` the view of them."""
+        values, metadata = a._values, a._metadata
+        self._buffers.update(values=values, metadata=metadata)
+        # Neither is a parameter, buffer or module: no need of Module.__setattr__.
+        self.__dict__["_view"] = a
+        self.__dict__["_seen_bytes"] = (values.nbytes, metadata.nbytes)
+
+    def _store_for_backend(self) -> None:
+        """Has the buffers packed if a CUDA device that can use them so is to work on them."""
+        values, metadata = self.values, self.metadata
+        if is_packed(values) or needs_dispatcher(values, metadata):
+            return
+        if values.is_cuda or storage_backend(self.backend) == "cuda":
+            self.__dict__["_view"] = None
+            _ = self.compressed
+
+    def _canonical_buffers(self) -> dict[str, Tensor | None]:
+        """The buffers with values and metadata in canonical order: what can go anywhere."""
+        if not is_packed(self.values):
+            return self._buffers
+        a = self.compressed
+        return {**self._buffers, "values": a.values, "metadata": a.metadata}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the compressed weight, values and metadata; the bias is not counted."""
+        return self.values.nbytes + self.metadata.nbytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: canonical buffers, and no view, which is made on demand."""
+        return {**self.__dict__, "_buffers": {**self._canonical_buffers()}, "_view": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what __getstate__ gave."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._store_for_backend()

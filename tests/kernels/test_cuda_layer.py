@@ -1,0 +1,150 @@
+"""SparseLinear and torch's operators with a weight that lies packed for a device."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from device_arrays import LIBRARIES, Library  # noqa: E402
+
+import sparse_gemm as sg  # noqa: E402
+from sparse_gemm import reference  # noqa: E402
+
+OUT, IN = 30, 70
+RNG = np.random.default_rng(0)
+W = reference.prune(RNG.integers(-4, 5, (OUT, IN)).astype(np.float16))
+BIAS = RNG.integers(-4, 5, OUT).astype(np.float16)
+X = RNG.integers(-4, 5, (2, 5, IN)).astype(np.float16)
+EXPECTED = reference.linear(X, reference.compress(W), BIAS, activation="relu")
+TORCH = LIBRARIES["torch"]
+
+
+@pytest.fixture(autouse=True)
+def _needs_a_device(device: Library) -> None:
+    """Skips, where the others do."""
+
+
+def make_layer() -> sg.SparseLinear:
+    linear = torch.nn.Linear(IN, OUT, dtype=torch.float16, device=TORCH.put(W).device)
+    with torch.no_grad():
+        linear.weight.copy_(TORCH.put(W))
+        linear.bias.copy_(TORCH.put(BIAS))
+    return sg.SparseLinear.from_linear(linear, activation="relu", backend=TORCH.backend)
+
+
+def assert_computes(layer: Any, expected: Any = EXPECTED) -> None:
+    with torch.inference_mode():
+        y = layer(TORCH.put(X).to(next(iter(layer.buffers())).dtype))
+    np.testing.assert_array_equal(TORCH.get(y).astype(np.float32), expected.astype(np.float32))
+
+
+def is_packed(layer: sg.SparseLinear) -> bool:
+    return layer.values.ndim == 1
+
+
+def test_a_layer_holds_its_weight_packed_and_computes_with_it() -> None:
+    layer = make_layer()
+    assert is_packed(layer)
+    assert layer.compressed._values is layer.values
+    assert_computes(layer)
+    stored = reference.compress(W)
+    assert TORCH.get(layer.compressed.values).tobytes() == stored.values.tobytes()
+    assert TORCH.get(layer.compressed.metadata).tobytes() == stored.metadata.tobytes()
+    np.testing.assert_array_equal(TORCH.get(layer.weight), W)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_and_pickles(duplicate: Any) -> None:
+    again = duplicate(make_layer())
+    assert is_packed(again)
+    assert_computes(again)
+
+
+def test_other_dtypes_and_back() -> None:
+    layer = make_layer().bfloat16()
+    assert layer.values.dtype == torch.bfloat16
+    assert is_packed(layer)
+    assert_computes(layer)
+    layer.float()  # no kernel takes it: canonical, until it is converted again
+    assert not is_packed(layer)
+    with torch.inference_mode(), pytest.raises(sg.UnsupportedError, match="float32"):
+        layer(TORCH.put(X.astype(np.float32)))
+    layer.half()
+    assert is_packed(layer)
+    assert_computes(layer)
+
+
+def test_state_dicts_are_canonical_and_load_into_packed_layers() -> None:
+    layer = make_layer()
+    dense, compressed = layer.state_dict(), sg.compressed_state_dict(layer)
+    assert set(compressed) == {"values", "metadata", "bias"}
+    assert compressed["values"].shape == reference.compress(W).values.shape
+    np.testing.assert_array_equal(TORCH.get(dense["weight"]), W)
+    for state in (dense, compressed):
+        for assign in (False, True):
+            new = sg.SparseLinear(
+                *(IN, OUT, True, layer.values.device, torch.float16),
+                activation="relu",
+                backend=layer.backend,
+            )
+            assert is_packed(new)
+            new.load_state_dict(state, assign=assign)
+            assert is_packed(new)
+            assert_computes(new)
+
+
+def test_replaced_buffers_are_seen_and_packed() -> None:
+    layer = make_layer()
+    stored = reference.compress(reference.prune(-W))
+    layer.values, layer.metadata = TORCH.put(stored.values), TORCH.put(stored.metadata)
+    assert_computes(layer, reference.linear(X, stored, BIAS, activation="relu"))
+    assert is_packed(layer)
+
+
+def test_the_operators_take_packed_parts() -> None:
+    layer = make_layer()
+    parts = (layer.values, layer.metadata, OUT, IN, "2:4")
+    x = TORCH.put(X.reshape(-1, IN))
+    keywords = {"bias": TORCH.put(BIAS), "activation": "relu", "backend": TORCH.backend}
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(
+        torch.ops.sparse_gemm.linear.default, (x, *parts), keywords, test_utils=checks
+    )
+    torch.library.opcheck(torch.ops.sparse_gemm.to_dense.default, parts, test_utils=checks)
+    d = torch.ops.sparse_gemm.matmul(*parts, x.T, **keywords)
+    np.testing.assert_array_equal(TORCH.get(d), EXPECTED.reshape(-1, OUT).T)
+    with pytest.raises(ValueError, match="values has shape"):
+        torch.ops.sparse_gemm.linear(x, layer.values[:-1], *parts[1:])
+
+
+def test_compiled_and_autocast() -> None:
+    layer = make_layer()
+    compiled = torch.compile(layer, fullgraph=True, backend="eager")
+    assert_computes(compiled)
+    x = TORCH.put(X)
+    with torch.inference_mode(), torch.autocast(x.device.type, dtype=torch.bfloat16):
+        y = layer(x.float())
+    assert y.dtype == torch.bfloat16
+    np.testing.assert_array_equal(TORCH.get(y).astype(np.float32), EXPECTED.astype(np.float32))
+
+
+def test_moving_a_matrix_between_devices() -> None:
+    a = sg.compress(TORCH.put(W), backend=TORCH.backend)
+    if not a._values.is_cuda:
+        assert a.to("cpu") is a  # the emulated device's memory is the host's
+        return
+    on_cpu = a.cpu()
+    assert on_cpu.device == "cpu"
+    np.testing.assert_array_equal(on_cpu.to_dense().numpy(), W)
+    again = on_cpu.cuda()
+    assert again.device.startswith("cuda")
+    np.testing.assert_array_equal(TORCH.get(again.to_dense()), W)
+    layer = make_layer()
+    assert not is_packed(layer.cpu())
+    assert is_packed(layer.cuda())
+    assert_computes(layer)
