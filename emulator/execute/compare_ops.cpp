@@ -162,40 +162,35 @@ struct Handlers {
   Handler set = nullptr;
 };
 
-template <typename Element>
-Handlers handlers_of(Relation relation) {
-  using enum Relation;
+// handlers.operator()<relation>()
+template <typename F>
+Handlers for_relation(Relation relation, F handlers) {
   switch (relation) {
-    case kEqual:
-      return {run_setp<kEqual, Element>, run_set<kEqual, Element>};
-    case kUnequal:
-      return {run_setp<kUnequal, Element>, run_set<kUnequal, Element>};
-    case kLess:
-      return {run_setp<kLess, Element>, run_set<kLess, Element>};
-    case kLessOrEqual:
-      return {run_setp<kLessOrEqual, Element>, run_set<kLessOrEqual, Element>};
-    case kNumbers:
-      return {run_setp<kNumbers, Element>, run_set<kNumbers, Element>};
+    case Relation::kEqual:
+      return handlers.template operator()<Relation::kEqual>();
+    case Relation::kUnequal:
+      return handlers.template operator()<Relation::kUnequal>();
+    case Relation::kLess:
+      return handlers.template operator()<Relation::kLess>();
+    case Relation::kLessOrEqual:
+      return handlers.template operator()<Relation::kLessOrEqual>();
+    case Relation::kNumbers:
+      return handlers.template operator()<Relation::kNumbers>();
   }
   return {};
 }
 
+template <typename Element>
+Handlers handlers_of(Relation relation) {
+  return for_relation(
+      relation, []<Relation r>() { return Handlers{run_setp<r, Element>, run_set<r, Element>}; });
+}
+
 template <typename Lower, typename Upper>
 Handlers pair_handlers_of(Relation relation) {
-  using enum Relation;
-  switch (relation) {
-    case kEqual:
-      return {run_setp_pair<kEqual, Lower, Upper>, run_set_pair<kEqual, Lower, Upper>};
-    case kUnequal:
-      return {run_setp_pair<kUnequal, Lower, Upper>, run_set_pair<kUnequal, Lower, Upper>};
-    case kLess:
-      return {run_setp_pair<kLess, Lower, Upper>, run_set_pair<kLess, Lower, Upper>};
-    case kLessOrEqual:
-      return {run_setp_pair<kLessOrEqual, Lower, Upper>, run_set_pair<kLessOrEqual, Lower, Upper>};
-    case kNumbers:
-      return {run_setp_pair<kNumbers, Lower, Upper>, run_set_pair<kNumbers, Lower, Upper>};
-  }
-  return {};
+  return for_relation(relation, []<Relation r>() {
+    return Handlers{run_setp_pair<r, Lower, Upper>, run_set_pair<r, Lower, Upper>};
+  });
 }
 
 using numeric::BF16;

@@ -38,7 +38,7 @@ struct SavedFrame {
   std::vector<std::byte> local;  // lane after lane
 };
 
-struct WarpControl {
+class WarpControl {
  public:
   WarpControl(Warp& warp, int32_t entry);
 
@@ -78,7 +78,7 @@ struct WarpControl {
   int run_fragment(int index, int budget);
   Next execute_control(int index, const Op& op, LaneMask active);
   Next branch_indexed(int index, const Op& op);
-  Next trap(int index, const Op& op, LaneMask lanes);
+  Next trap(const Op& op, LaneMask lanes);
 
   // control_flow.cpp
   int pick();

@@ -42,6 +42,11 @@ ptx::Type Decoding::take_type() {
   refuse("lacks a type");
 }
 
+ptx::Type Decoding::last_type() const {
+  const auto& modifiers = instruction.modifiers;
+  return modifiers.empty() ? ptx::Type::kNone : ptx::type_named(modifiers.back());
+}
+
 const ptx::Operand& Decoding::next() {
   if (!has_next()) refuse("lacks an operand");
   return instruction.operands[next_operand_++];

@@ -28,6 +28,8 @@ class Decoding {
   bool take(std::string_view modifier);
   // The next type among the modifiers; refuses where something else comes first.
   ptx::Type take_type();
+  // The type that the instruction's last modifier names, taken or not; kNone if it names none.
+  ptx::Type last_type() const;
   // The value of whichever of `choices` is there; empty if none is.
   template <typename T>
   std::optional<T> take_one(std::initializer_list<Named<T>> choices) {
@@ -113,9 +115,7 @@ inline bool is_signed(ptx::Type type) {
 // Opcodes that integers and floating point share: the instruction's type is its last modifier.
 template <void (*integer)(Decoding&), void (*floating)(Decoding&)>
 void by_type(Decoding& decoding) {
-  const auto& modifiers = decoding.instruction.modifiers;
-  const bool floats = !modifiers.empty() && is_float(ptx::type_named(modifiers.back()));
-  floats ? floating(decoding) : integer(decoding);
+  is_float(decoding.last_type()) ? floating(decoding) : integer(decoding);
 }
 
 inline bool is_integer(ptx::Type type) {

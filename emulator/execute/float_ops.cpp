@@ -80,12 +80,6 @@ bool is_16_bit_format(Type type) {
   return type == Type::kF16 || type == Type::kF16x2 || type == Type::kBF16 || type == Type::kBF16x2;
 }
 
-Type last_type(const Decoding& decoding) {
-  return decoding.instruction.modifiers.empty()
-             ? Type::kNone
-             : ptx::type_named(decoding.instruction.modifiers.back());
-}
-
 enum class IfUnrounded : uint8_t { kNearest, kRefuse };
 
 template <typename FunctionOf>
@@ -109,7 +103,7 @@ Handler flushing_handler(bool ftz) {
 
 template <auto on_float, auto on_double>
 void decode_sign(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   if (is_16_bit_format(type)) return decode_half_sign(decoding);
   const bool ftz = decoding.take("ftz");
   decoding.take_type();
@@ -155,7 +149,7 @@ void require_approx(Decoding& decoding) {
 }
 
 void decode_rcp(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   if (!decoding.take("approx")) {
     return decode_rounded(decoding, {type}, IfUnrounded::kRefuse, []<Rounding R, typename F>() {
       return [](F a) { return numeric::rcp<R>(a); };
@@ -168,7 +162,7 @@ void decode_rcp(Decoding& decoding) {
 }
 
 void decode_sqrt(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   if (decoding.take("approx")) return bind_approx<numeric::sqrt_approx>(decoding);
   decode_rounded(decoding, {type}, IfUnrounded::kRefuse,
                  []<Rounding R, typename F>() { return [](F a) { return numeric::sqrt<R>(a); }; });
@@ -179,7 +173,7 @@ constexpr auto rsqrt_double = [](double a) { return numeric::rsqrt_approx(a); };
 
 void decode_rsqrt(Decoding& decoding) {
   require_approx(decoding);
-  if (last_type(decoding) != Type::kF64) return bind_approx<rsqrt_float>(decoding);
+  if (decoding.last_type() != Type::kF64) return bind_approx<rsqrt_float>(decoding);
   const bool ftz = decoding.take("ftz");
   const Type type = decoding.take_type();
   decoding.bind(ftz ? lanes<numeric::rsqrt_approx_ftz> : lanes<rsqrt_double>, type, {type});
@@ -193,7 +187,7 @@ void decode_approx(Decoding& decoding) {
 
 template <auto on_float, void (*decode_half)(Decoding&)>
 void decode_approx_or_half(Decoding& decoding) {
-  if (is_16_bit_format(last_type(decoding))) return decode_half(decoding);
+  if (is_16_bit_format(decoding.last_type())) return decode_half(decoding);
   decode_approx<on_float>(decoding);
 }
 
@@ -222,7 +216,7 @@ constexpr DecoderEntry kEntries[] = {
 }  // namespace
 
 void decode_float_add(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   if (is_16_bit_format(type)) return decode_half_arithmetic(decoding);
   decode_rounded(decoding, {type, type}, IfUnrounded::kNearest, []<Rounding R, typename F>() {
     return [](F a, F b) { return numeric::add<R>(a, b); };
@@ -230,7 +224,7 @@ void decode_float_add(Decoding& decoding) {
 }
 
 void decode_float_sub(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   if (is_16_bit_format(type)) return decode_half_arithmetic(decoding);
   decode_rounded(decoding, {type, type}, IfUnrounded::kNearest, []<Rounding R, typename F>() {
     return [](F a, F b) { return numeric::sub<R>(a, b); };
@@ -238,7 +232,7 @@ void decode_float_sub(Decoding& decoding) {
 }
 
 void decode_float_mul(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   if (is_16_bit_format(type)) return decode_half_arithmetic(decoding);
   decode_rounded(decoding, {type, type}, IfUnrounded::kNearest, []<Rounding R, typename F>() {
     return [](F a, F b) { return numeric::mul<R>(a, b); };
@@ -246,7 +240,7 @@ void decode_float_mul(Decoding& decoding) {
 }
 
 void decode_float_fma(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   if (is_16_bit_format(type)) return decode_half_arithmetic(decoding);
   decode_rounded(decoding, {type, type, type}, IfUnrounded::kRefuse, []<Rounding R, typename F>() {
     return [](F a, F b, F c) { return numeric::fma<R>(a, b, c); };
@@ -254,7 +248,7 @@ void decode_float_fma(Decoding& decoding) {
 }
 
 void decode_float_div(Decoding& decoding) {
-  const Type type = last_type(decoding);
+  const Type type = decoding.last_type();
   const bool approx = decoding.take("approx");
   if (approx || decoding.take("full")) {
     const bool ftz = decoding.take("ftz");
@@ -277,14 +271,14 @@ void decode_float_neg(Decoding& decoding) {
 }
 
 void decode_float_min(Decoding& decoding) {
-  if (is_16_bit_format(last_type(decoding))) return decode_half_min(decoding);
+  if (is_16_bit_format(decoding.last_type())) return decode_half_min(decoding);
   decode_min_max(decoding, [](auto a, auto b, numeric::MinMax modifiers) {
     return numeric::minimum(a, b, modifiers);
   });
 }
 
 void decode_float_max(Decoding& decoding) {
-  if (is_16_bit_format(last_type(decoding))) return decode_half_max(decoding);
+  if (is_16_bit_format(decoding.last_type())) return decode_half_max(decoding);
   decode_min_max(decoding, [](auto a, auto b, numeric::MinMax modifiers) {
     return numeric::maximum(a, b, modifiers);
   });

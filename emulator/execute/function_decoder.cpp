@@ -42,10 +42,6 @@ Decoder decoder_of(const ptx::Instruction& instruction) {
   return found == decoders().end() ? nullptr : found->second;
 }
 
-int register_bytes(ptx::Type type) {
-  return ptx::bits_of(type) <= 32 ? 4 : ptx::bits_of(type) / 8;
-}
-
 uint64_t generic_window(ptx::Space space) {
   switch (space) {
     case ptx::Space::kShared:
@@ -67,10 +63,8 @@ UnknownInstruction::UnknownInstruction(const ptx::Function& function_,
       function(&function_),
       instruction(&instruction_) {}
 
-FunctionDecoder::FunctionDecoder(ProgramBuilder& builder, int function)
-    : builder_(builder),
-      index_(function),
-      function_(*builder.program().functions[function].function) {}
+FunctionDecoder::FunctionDecoder(ProgramBuilder& builder, int index)
+    : builder_(builder), index_(index), function_(*builder.program().functions[index].function) {}
 
 void FunctionDecoder::refuse(const std::string& why) const {
   throw UnknownInstruction(function_, *current_, why);

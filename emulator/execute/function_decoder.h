@@ -12,7 +12,7 @@ namespace emulator {
 
 class FunctionDecoder final : public DecodeContext {
  public:
-  FunctionDecoder(ProgramBuilder& builder, int function);
+  FunctionDecoder(ProgramBuilder& builder, int index);
 
   // Appends an Op for each instruction to Program::ops, and a `ret` for a body that runs past its
   // end. Branch targets are this function's only; calls are linked to functions decoded later.

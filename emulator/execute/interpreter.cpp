@@ -96,7 +96,7 @@ WarpControl::Next WarpControl::execute_control(int index, const Op& op, LaneMask
     case Control::kExit:
       return exit_lanes(index, active);
     case Control::kTrap:
-      return trap(index, op, active);
+      return trap(op, active);
     default:
       break;
   }
@@ -138,7 +138,7 @@ WarpControl::Next WarpControl::branch_indexed(int index, const Op& op) {
   return Next::kSwitch;
 }
 
-WarpControl::Next WarpControl::trap(int, const Op& op, LaneMask lanes) {
+WarpControl::Next WarpControl::trap(const Op& op, LaneMask lanes) {
   report(FindingKind::kTrap, {&warp_, &op, lanes}, std::nullopt, "the kernel traps");
   warp_.cta().failure = Failure::kTrap;
   return Next::kSwitch;

@@ -1,9 +1,8 @@
 #include "execute/program_builder.h"
 
 #include <algorithm>
-#include <bit>
-#include <cassert>
 #include <set>
+#include <stdexcept>
 
 #include "memory/shared_memory.h"
 
@@ -17,11 +16,6 @@ int64_t align_up(int64_t value, int64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
 
-int bytes_per_lane(ptx::Type type) {
-  const int bits = ptx::bits_of(type);
-  return bits <= 32 ? 4 : bits / 8;
-}
-
 template <typename F>
 void for_each_symbol(const ptx::Operand& operand, F&& f) {
   if (!operand.symbol.empty()) f(operand.symbol);
@@ -29,6 +23,11 @@ void for_each_symbol(const ptx::Operand& operand, F&& f) {
 }
 
 }  // namespace
+
+int register_bytes(ptx::Type type) {
+  const int bits = ptx::bits_of(type);
+  return bits <= 32 ? 4 : bits / 8;
+}
 
 CallOperands call_operands(const ptx::Instruction& call) {
   CallOperands result;
@@ -232,7 +231,7 @@ void ProgramBuilder::place_registers(int function) {
   const auto place = [&](int width, int32_t& count) {
     for (size_t i = 0; i < registers.size(); ++i) {
       const bool is_predicate = registers[i].type == ptx::Type::kPred;
-      if (is_predicate || bytes_per_lane(registers[i].type) != width) continue;
+      if (is_predicate || register_bytes(registers[i].type) != width) continue;
       offsets[i] = allocate_register(width);
       ++count;
     }

@@ -20,6 +20,9 @@ struct Location {
   uint64_t address = 0;                    // within that space
 };
 
+// What a lane of a register takes; a predicate is one mask for all lanes.
+int register_bytes(ptx::Type type);
+
 class ProgramBuilder {
  public:
   ProgramBuilder(const ptx::Module& module, const ptx::Function& kernel,

@@ -11,7 +11,7 @@
 namespace emulator {
 
 class Cta;
-struct WarpControl;  // execute/control_flow.h: where each lane is
+class WarpControl;  // execute/control_flow.h: where each lane is
 struct WarpCopies;   // memory/async_copies.h: cp.async in flight
 
 class Warp {

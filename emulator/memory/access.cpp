@@ -25,6 +25,7 @@ ptx::Space space_of(uint64_t generic_address) {
 
 // Each lane's address decides its space.
 void resolve_generic(Access& access, Places& places) {
+  if ((access.bits & kWindowMask) == 0) return resolve_global(access, places);
   LaneMask rest = access.active;
   while (rest != 0) {
     const ptx::Space space = space_of(access.address[std::countr_zero(rest)]);
@@ -41,6 +42,13 @@ void resolve_generic(Access& access, Places& places) {
     places.valid |= part_places.valid;
     rest &= ~lanes;
   }
+}
+
+// Lies in global memory, but is read through a cache of its own: no sectors.
+void resolve_constant(Access& access, Places& places) {
+  const uint64_t sectors = access.counters().sectors;
+  resolve_global(access, places);
+  access.counters().sectors = sectors;
 }
 
 }  // namespace
@@ -110,6 +118,8 @@ void resolve(ptx::Space space, Access& access, Places& places) {
       return resolve_local(access, places);
     case ptx::Space::kParam:
       return resolve_parameter(access, places);
+    case ptx::Space::kConst:
+      return resolve_constant(access, places);
     default:
       return resolve_global(access, places);
   }

@@ -79,7 +79,8 @@ void resolve_shared(Access& access, Places& places);
 void resolve_local(Access& access, Places& places);
 void resolve_parameter(Access& access, Places& places);
 
-// The destination of a cp.async, whose bytes are in flight from then on. Returns the lanes that have one.
+// The destination of a cp.async, whose bytes are in flight from then on. Returns the lanes that
+// have one.
 LaneMask resolve_copy(Access& access);
 
 // "read of 4 bytes", for messages.

@@ -99,9 +99,7 @@ void find_sources(Warp& warp, const Op& op, const CopyForm& form, WarpCopies::Co
   while (rest != 0) {
     const uint8_t bytes = copy.source_bytes[std::countr_zero(rest)];
     LaneMask lanes = 0;
-    for_lanes(rest, [&](int lane) {
-      lanes |= LaneMask{copy.source_bytes[lane] == bytes} << lane;
-    });
+    for_lanes(rest, [&](int lane) { lanes |= LaneMask{copy.source_bytes[lane] == bytes} << lane; });
     rest &= ~lanes;
     if (bytes == 0) {
       for_lanes(lanes, [&](int lane) { copy.source[lane] = stand_in(Intent::kRead); });
@@ -176,7 +174,8 @@ void decode_issue(Decoding& decoding) {
   form.source = use_address(decoding, ptx::Space::kGlobal);
   form.source_offset = decoding.op.immediate;
   form.bytes = static_cast<int>(decoding.constant());
-  const bool size_exists = form.bytes == 16 || (!bypasses_l1 && (form.bytes == 4 || form.bytes == 8));
+  const bool size_exists =
+      form.bytes == 16 || (!bypasses_l1 && (form.bytes == 4 || form.bytes == 8));
   if (!size_exists) decoding.refuse("no copy of " + std::to_string(form.bytes) + " bytes");
 
   const size_t num_operands = decoding.instruction.operands.size() - (has_policy ? 1 : 0);
@@ -197,9 +196,8 @@ void decode_issue(Decoding& decoding) {
 }  // namespace
 
 void finish_copies(Warp& warp, LaneMask lanes, uint64_t num_issued, uint32_t time) {
-  complete(warp, time, [&](const WarpCopies::Copy& copy) {
-    return copy.sequence < num_issued ? lanes : 0;
-  });
+  complete(warp, time,
+           [&](const WarpCopies::Copy& copy) { return copy.sequence < num_issued ? lanes : 0; });
 }
 
 void decode_copy(Decoding& decoding) {

@@ -13,10 +13,10 @@ namespace emulator {
 struct WarpCopies {
   struct Copy {
     const Op* op = nullptr;
-    LaneMask lanes = 0;       // not yet waited for
-    int bytes = 0;            // of the destination
+    LaneMask lanes = 0;  // not yet waited for
+    int bytes = 0;       // of the destination
     bool landed = false;
-    uint64_t due = 0;         // when it lands, if no wait comes first
+    uint64_t due = 0;  // when it lands, if no wait comes first
     uint64_t sequence = 0;
     uint32_t offset[kWarpLanes];          // in shared memory
     const std::byte* source[kWarpLanes];  // as the host sees it

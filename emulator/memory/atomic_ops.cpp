@@ -226,9 +226,8 @@ void decode_update(Decoding& decoding, bool has_result) {
   const Handler handler = handler_of(operation, type);
   if (handler == nullptr) decoding.refuse("no such operation of this type up to sm_89");
 
-  const int32_t result = has_result
-                             ? decoding.context.define(decoding.next(), type)
-                             : decoding.context.scratch(ptx::bits_of(type) <= 32 ? 4 : 8);
+  const int32_t result = has_result ? decoding.context.define(decoding.next(), type)
+                                    : decoding.context.scratch(ptx::bits_of(type) <= 32 ? 4 : 8);
   AtomicForm form;
   form.bytes = ptx::bits_of(type) / 8;
   form.address = use_address(decoding, space);
@@ -243,7 +242,11 @@ void decode_update(Decoding& decoding, bool has_result) {
 
 }  // namespace
 
-void decode_atomic(Decoding& decoding) { decode_update(decoding, true); }
-void decode_reduction(Decoding& decoding) { decode_update(decoding, false); }
+void decode_atomic(Decoding& decoding) {
+  decode_update(decoding, true);
+}
+void decode_reduction(Decoding& decoding) {
+  decode_update(decoding, false);
+}
 
 }  // namespace emulator

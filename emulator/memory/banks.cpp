@@ -7,8 +7,8 @@
 namespace emulator {
 namespace {
 
-// Wavefronts that the words of some lanes need if nothing keeps them apart: the most different words
-// that one bank holds.
+// Wavefronts that the words of some lanes need if nothing keeps them apart: the most different
+// words that one bank holds.
 int passes(const uint32_t* offsets, LaneMask lanes, int bytes) {
   constexpr int kMostWords = kWarpLanes * 4;
   const int words_per_lane = std::max(bytes / kBankBytes, 1);
@@ -64,8 +64,8 @@ int count_passes(const uint32_t* offsets, LaneMask active, int bytes) {
   return count;
 }
 
-// Kernels repeat themselves: the last pattern of each instruction is remembered. Moving a pattern by
-// whole words changes nothing, so patterns are kept relative to the first lane's word.
+// Kernels repeat themselves: the last pattern of each instruction is remembered. Moving a pattern
+// by whole words changes nothing, so patterns are kept relative to the first lane's word.
 struct Pattern {
   int bytes = 0;
   LaneMask active = 0;

@@ -6,6 +6,7 @@
 #include "memory/access.h"
 #include "memory/shared_shadow.h"
 #include "report/findings.h"
+#include "report/location.h"
 
 namespace emulator {
 namespace {
@@ -18,7 +19,8 @@ int count_sectors(const Access& access) {
   uint64_t sectors[kWarpLanes];
   bool sorted = true;
   int changes = 1;
-  for (int lane = 0; lane < kWarpLanes; ++lane) sectors[lane] = access.address[lane] >> kSectorShift;
+  for (int lane = 0; lane < kWarpLanes; ++lane)
+    sectors[lane] = access.address[lane] >> kSectorShift;
   for (int lane = 1; lane < kWarpLanes; ++lane) {
     sorted &= sectors[lane - 1] <= sectors[lane];
     changes += sectors[lane - 1] != sectors[lane];
@@ -53,7 +55,7 @@ std::string name_of(const Allocation& allocation) {
     case Allocation::Kind::kRegistered:
       return "the registered host range of " + size;
     case Allocation::Kind::kVariable:
-      return "variable '" + allocation.name + "' of " + size;
+      return "variable '" + readable_name(allocation.name) + "' of " + size;
   }
   return size;
 }
@@ -74,7 +76,9 @@ void report_outside(const Access& access, LaneMask lanes) {
   std::string message = describe(access);
   if (nearest == nullptr) {
     report(FindingKind::kOutOfBounds, access.site(lanes), address,
-           message + ": no allocation exists (device access to unregistered host memory, or no pointer at all)");
+           message +
+               ": no allocation exists (device access to unregistered host memory, or no pointer "
+               "at all)");
     return;
   }
   const uint64_t end = nearest->address + nearest->bytes;

@@ -28,8 +28,8 @@ uint64_t round_up(uint64_t value, uint64_t multiple) {
 }
 
 void* map_pages(void* where, uint64_t bytes, int protection, int flags) {
-  void* pages = mmap(where, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags,
-                     -1, 0);
+  void* pages =
+      mmap(where, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
   return pages == MAP_FAILED ? nullptr : pages;
 }
 

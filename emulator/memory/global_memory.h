@@ -1,8 +1,8 @@
 // Global and constant memory: allocations with exact bounds and a shadow of what was written.
 //
-// Device addresses of allocations made here lie in a reserved range that the host cannot touch (a host
-// program that dereferences a device pointer crashes, as it would with a GPU); the bytes are elsewhere.
-// Host memory registered with cudaHostRegister keeps its own address.
+// Device addresses of allocations made here lie in a reserved range that the host cannot touch (a
+// host program that dereferences a device pointer crashes, as it would with a GPU); the bytes are
+// elsewhere. Host memory registered with cudaHostRegister keeps its own address.
 #pragma once
 
 #include <cstddef>
@@ -18,24 +18,26 @@ struct Allocation {
   uint64_t address = 0;  // as the device sees it
   uint64_t bytes = 0;    // exact, as asked for
   Kind kind = Kind::kDevice;
-  bool freed = false;            // kept for messages until its range is used again
-  std::byte* data = nullptr;     // its bytes, as the host process sees them
-  uint8_t* written = nullptr;    // one byte a byte: 1 once written; null: counts as written
-  std::string name;              // of a variable; else empty
+  bool freed = false;          // kept for messages until its range is used again
+  std::byte* data = nullptr;   // its bytes, as the host process sees them
+  uint8_t* written = nullptr;  // one byte a byte: 1 once written; null: counts as written
+  std::string name;            // of a variable; else empty
 
   bool contains(uint64_t first, uint64_t count) const {
     return first >= address && count <= bytes && first - address <= bytes - count;
   }
 };
 
-// Thread-safe: lookups take no lock (launches are synchronous, the host API changes nothing meanwhile).
+// Thread-safe: lookups take no lock (launches are synchronous, the host API changes nothing
+// meanwhile).
 class GlobalMemory {
  public:
   GlobalMemory();
   ~GlobalMemory();
 
-  uint64_t allocate(uint64_t bytes, Allocation::Kind kind, std::string name = {});  // 0: out of memory
-  bool free(uint64_t address);                                                     // false: no such allocation
+  uint64_t allocate(uint64_t bytes, Allocation::Kind kind,
+                    std::string name = {});        // 0: out of memory
+  bool free(uint64_t address);                     // false: no such allocation
   bool register_host(void* data, uint64_t bytes);  // false: overlaps a registered range
   bool unregister_host(void* data);
 

@@ -32,7 +32,8 @@ void load_matrices(Warp& warp, const Op& op, LaneMask active) {
     access.set_addresses(op.operands[0], form.address.base_bits, op.immediate);
     Places places;
     resolve(form.address.space, access, places);
-    for_lanes(lanes, [&](int lane) { std::memcpy(rows[lane], places.at(lane, kRowBytes), kRowBytes); });
+    for_lanes(lanes,
+              [&](int lane) { std::memcpy(rows[lane], places.at(lane, kRowBytes), kRowBytes); });
   }
   uint32_t* registers[kMostMatrices];
   for (int i = 0; i < form.num_matrices; ++i) registers[i] = warp.u32(op.operands[1 + i]);

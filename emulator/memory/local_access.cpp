@@ -4,6 +4,7 @@
 
 #include "memory/access.h"
 #include "report/findings.h"
+#include "report/location.h"
 
 namespace emulator {
 namespace {
@@ -45,8 +46,8 @@ LaneMask bounded_lanes(const Access& access, std::span<const Placement> placemen
     }
     if (before != nullptr) {
       message += ", " + std::to_string(address - before->address) + " bytes from the start of '" +
-                 before->variable->name + "' of " + std::to_string(before->variable->bytes) +
-                 " bytes";
+                 readable_name(before->variable->name) + "' of " +
+                 std::to_string(before->variable->bytes) + " bytes";
     }
     report(FindingKind::kOutOfBounds, access.site(outside), address, message);
   }
@@ -56,7 +57,8 @@ LaneMask bounded_lanes(const Access& access, std::span<const Placement> placemen
 
 template <typename F>
 void place_lanes(const Access& access, LaneMask valid, Places& places, F place) {
-  access.counters().requested_bytes += static_cast<uint64_t>(std::popcount(access.active)) * access.bytes;
+  access.counters().requested_bytes +=
+      static_cast<uint64_t>(std::popcount(access.active)) * access.bytes;
   places.valid = valid;
   for_lanes(access.active, [&](int lane) {
     places.lane[lane] = (valid >> lane & 1) != 0 ? place(lane) : stand_in(access.intent);
@@ -73,11 +75,11 @@ void resolve_local(Access& access, Places& places) {
 
 void resolve_parameter(Access& access, Places& places) {
   const LaneMask valid = bounded_lanes(access, access.program().parameters, "parameter");
-  // Only read: stores are refused when they are decoded, or come as generic addresses and are dropped.
+  // Only read: stores are refused when they are decoded, or come as generic addresses and are
+  // dropped.
   const LaneMask readable = access.intent == Intent::kRead ? valid : 0;
   if (valid != readable) {
-    report(FindingKind::kOutOfBounds, access.site(valid),
-           access.address[std::countr_zero(valid)],
+    report(FindingKind::kOutOfBounds, access.site(valid), access.address[std::countr_zero(valid)],
            describe(access) + " of a kernel's parameters, which are read-only");
   }
   auto* parameters = const_cast<std::byte*>(access.warp.cta().launch.parameters.data());

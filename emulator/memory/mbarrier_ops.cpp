@@ -25,8 +25,12 @@ struct Barrier {
 static_assert(sizeof(Barrier) == kBarrierBytes);
 
 // The clocks of a barrier: what arrived at its current phase, and at those that are complete.
-constexpr uint64_t arriving(uint64_t offset) { return kSharedWindow | offset | 1; }
-constexpr uint64_t completed(uint64_t offset) { return kSharedWindow | offset | 2; }
+constexpr uint64_t arriving(uint64_t offset) {
+  return kSharedWindow | offset | 1;
+}
+constexpr uint64_t completed(uint64_t offset) {
+  return kSharedWindow | offset | 2;
+}
 
 enum class Wait : uint8_t { kState, kParity };
 
@@ -43,14 +47,12 @@ Barrier load_barrier(const std::byte* place) {
   return barrier;
 }
 
-void store_barrier(std::byte* place, Barrier barrier) { std::memcpy(place, &barrier, kBarrierBytes); }
+void store_barrier(std::byte* place, Barrier barrier) {
+  std::memcpy(place, &barrier, kBarrierBytes);
+}
 
-uint64_t token_of(Barrier barrier) { return std::bit_cast<uint64_t>(barrier); }
-
-void merge(SyncClock& into, const SyncClock& from) {
-  for (int i = 0; i < kMaxWarps; ++i) {
-    into.entries[i] = std::max(into.entries[i], from.entries[i]);
-  }
+uint64_t token_of(Barrier barrier) {
+  return std::bit_cast<uint64_t>(barrier);
 }
 
 // One arrival; the phase ends with the last one.
@@ -60,7 +62,7 @@ void arrive_once(SharedMemory::Shadow& shadow, uint64_t offset, Barrier& barrier
   if (barrier.pending != 0) return;
   barrier.pending = barrier.expected;
   barrier.phase = barrier.phase + 1;
-  merge(shadow.flags[completed(offset)], shadow.flags[arriving(offset)]);
+  shadow.flags[completed(offset)].merge(shadow.flags[arriving(offset)]);
   shadow.flags.erase(arriving(offset));
 }
 
@@ -113,9 +115,8 @@ void init(Warp& warp, const Op& op, LaneMask active) {
 
 void invalidate(Warp& warp, const Op& op, LaneMask active) {
   Barriers barriers(warp, op, active, form_of<BarrierForm>(op), Intent::kWrite, true);
-  for_lanes(barriers.lanes, [&](int lane) {
-    store_barrier(barriers.places.at(lane, kBarrierBytes), {});
-  });
+  for_lanes(barriers.lanes,
+            [&](int lane) { store_barrier(barriers.places.at(lane, kBarrierBytes), {}); });
 }
 
 // Op::operands: base, state, count (only .noComplete).
@@ -157,7 +158,7 @@ void let_copies_arrive(Cta& cta, uint64_t offset) {
       continue;
     }
     finish_copies(*arrival.warp, arrival.lanes, arrival.num_issued, arrival.time);
-    merge(shadow.flags[arriving(offset)], arrival.released);
+    shadow.flags[arriving(offset)].merge(arrival.released);
     std::byte* place = cta.shared.data() + offset;
     Barrier barrier = load_barrier(place);
     for (int n = std::popcount(arrival.lanes); n > 0; --n) {
@@ -178,10 +179,10 @@ void test_wait(Warp& warp, const Op& op, LaneMask active) {
     const std::byte* place = barriers.places.at(lane, kBarrierBytes);
     if (!warp.cta().shared.shadow().async_arrivals.empty()) let_copies_arrive(warp.cta(), offset);
     const Barrier barrier = load_barrier(place);
-    const bool done = wait == Wait::kParity
-                          ? (barrier.phase & 1) != (warp.u32(op.operands[2])[lane] & 1)
-                          : barrier.phase !=
-                                std::bit_cast<Barrier>(warp.u64(op.operands[2])[lane]).phase;
+    const bool done =
+        wait == Wait::kParity
+            ? (barrier.phase & 1) != (warp.u32(op.operands[2])[lane] & 1)
+            : barrier.phase != std::bit_cast<Barrier>(warp.u64(op.operands[2])[lane]).phase;
     if (!done) return;
     complete |= 1u << lane;
     acquire_flag(warp, completed(offset));

@@ -20,12 +20,11 @@ bool take_ordering(Decoding& decoding) {
   if (decoding.take("volatile")) return true;
   if (decoding.take("weak")) return false;
   decoding.take("mmio");
-  const bool ordered = decoding
-                           .take_one<bool>({{"relaxed", true},
-                                            {"acquire", true},
-                                            {"release", true},
-                                            {"acq_rel", true}})
-                           .has_value();
+  const bool ordered =
+      decoding
+          .take_one<bool>(
+              {{"relaxed", true}, {"acquire", true}, {"release", true}, {"acq_rel", true}})
+          .has_value();
   // atom and red may have a scope alone.
   decoding.take_one<bool>({{"cta", true}, {"gpu", true}, {"sys", true}});
   return ordered;
@@ -49,7 +48,9 @@ bool take_cache_hints(Decoding& decoding) {
   return has_policy;
 }
 
-void use_cache_policy(Decoding& decoding) { decoding.use(ptx::Type::kB64); }
+void use_cache_policy(Decoding& decoding) {
+  decoding.use(ptx::Type::kB64);
+}
 
 AddressForm use_address(Decoding& decoding, ptx::Space space) {
   const DecodeContext::Address address = decoding.context.address(decoding.next(), space);

@@ -20,10 +20,10 @@ LaneMask report_outside(const Access& access, const SharedMemory::Shadow& shadow
   const uint64_t address = access.address[std::countr_zero(lanes)];
   const int64_t end = static_cast<int64_t>(address) + access.bytes;
   report(FindingKind::kOutOfBounds, access.site(lanes), address,
-         describe(access) + (static_cast<int64_t>(address) < 0
-                                 ? std::string(" before the start")
-                                 : " that ends " + std::to_string(end - shadow.bytes) +
-                                       " bytes beyond the end") +
+         describe(access) +
+             (static_cast<int64_t>(address) < 0
+                  ? std::string(" before the start")
+                  : " that ends " + std::to_string(end - shadow.bytes) + " bytes beyond the end") +
              " of the CTA's " + std::to_string(size) + " bytes of shared memory");
   return lanes;
 }
@@ -50,19 +50,22 @@ LaneMask bounded_lanes(const Access& access, const SharedMemory::Shadow& shadow)
 LaneMask check_bounded(Access& access, bool is_copy) {
   access.warp.cta().shared.shadow().split_granules(access.bytes);
   count_wavefronts(access);
-  if (access.strong) {
-    for_each_flag(access, [&](uint64_t flag) { acquire_flag(access.warp, flag); });
-  }
-  const LaneMask outside = is_copy ? check_copy(access) : check_shared(access);
-  if (access.strong) {
-    for_each_flag(access, [&](uint64_t flag) { release_flag(access.warp, flag); });
-  }
+  if (is_copy) return access.active & ~check_copy(access);
+  if (!access.strong) return access.active & ~check_shared(access);
+
+  Clocks& clocks = access.warp.cta().clocks;
+  const int warp = access.warp.index();
+  auto& flags = access.warp.cta().shared.shadow().flags;
+  for_each_flag(access, [&](uint64_t flag) { clocks.acquire(warp, flags[flag]); });
+  const LaneMask outside = check_shared(access);
+  SyncClock released;
+  clocks.release(warp, released);
+  for_each_flag(access, [&](uint64_t flag) { flags[flag].merge(released); });
   return access.active & ~outside;
 }
 
 // The lanes that have memory of their own.
 LaneMask check(Access& access, bool is_copy) {
-  access.counters().requested_bytes += static_cast<uint64_t>(std::popcount(access.active)) * access.bytes;
   const LaneMask bounded = bounded_lanes(access, access.warp.cta().shared.shadow());
   if (bounded == access.active) return check_bounded(access, is_copy);
   if (bounded == 0) return 0;
@@ -72,9 +75,13 @@ LaneMask check(Access& access, bool is_copy) {
 
 }  // namespace
 
-LaneMask resolve_copy(Access& access) { return check(access, true); }
+LaneMask resolve_copy(Access& access) {
+  return check(access, true);
+}
 
 void resolve_shared(Access& access, Places& places) {
+  access.counters().requested_bytes +=
+      static_cast<uint64_t>(std::popcount(access.active)) * access.bytes;
   places.valid = check(access, false);
   std::byte* data = access.warp.cta().shared.data();
   if (places.valid == kAllLanes && access.contiguous) {

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "memory/shared_shadow.h"
+#include "report/location.h"
 
 namespace emulator {
 namespace {
@@ -85,7 +86,56 @@ SharedMemory::SharedMemory(const Program& program, int64_t dynamic_bytes)
     : shadow_(std::make_unique<Shadow>(program, dynamic_bytes)) {}
 SharedMemory::~SharedMemory() = default;
 
-std::byte* SharedMemory::data() { return shadow_->data.data(); }
-int64_t SharedMemory::bytes() const { return shadow_->bytes; }
+std::byte* SharedMemory::data() {
+  return shadow_->data.data();
+}
+int64_t SharedMemory::bytes() const {
+  return shadow_->bytes;
+}
+
+void complete_copy(Warp& warp, const Op& op, LaneMask lanes, const uint32_t* offsets, int bytes,
+                   uint32_t time) {
+  SharedMemory::Shadow& shadow = warp.cta().shared.shadow();
+  const int cells_per_lane = bytes >> shadow.granule_shift;
+  const uint32_t op_id = std::min<uint32_t>(op.id, kLastOpId);
+  const Cell written{stamp(warp.index(), time), 0, 0, op_id << kWriteOpShift};
+  for_lanes(lanes, [&](int lane) {
+    const Stamp in_flight = pending(warp.index(), lane);
+    Cell* cells = shadow.cells_at(offsets[lane]);
+    for (int i = 0; i < cells_per_lane; ++i) {
+      if (cells[i].write == in_flight) cells[i] = written;
+    }
+  });
+}
+
+void acquire_flag(Warp& warp, uint64_t address) {
+  const auto& flags = warp.cta().shared.shadow().flags;
+  const auto flag = flags.find(address);
+  if (flag != flags.end()) warp.cta().clocks.acquire(warp.index(), flag->second);
+}
+
+void release_flag(Warp& warp, uint64_t address) {
+  warp.cta().clocks.release(warp.index(), warp.cta().shared.shadow().flags[address]);
+}
+
+void synchronise(Warp& warp, uint64_t address) {
+  acquire_flag(warp, address);
+  release_flag(warp, address);
+}
+
+std::string name_shared(const SharedMemory::Shadow& shadow, uint64_t offset) {
+  // The last one that begins at or before the offset.
+  const Placement* found = nullptr;
+  for (const Placement& placement : shadow.program.shared) {
+    if (placement.address > offset) continue;
+    if (found == nullptr || placement.address > found->address) found = &placement;
+  }
+  const uint64_t dynamic = static_cast<uint64_t>(shadow.dynamic_begin);
+  const bool in_static =
+      found != nullptr && (offset < dynamic || shadow.bytes <= shadow.dynamic_begin);
+  if (in_static)
+    return readable_name(found->variable->name) + "+" + std::to_string(offset - found->address);
+  return "dynamic shared memory+" + std::to_string(offset - dynamic);
+}
 
 }  // namespace emulator

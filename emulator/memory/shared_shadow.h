@@ -1,8 +1,8 @@
-// The shadow of a CTA's shared memory: for each granule who wrote it last, who has read it since, and
-// whether a copy into it is in flight.
+// The shadow of a CTA's shared memory: for each granule who wrote it last, who has read it since,
+// and whether a copy into it is in flight.
 //
-// Granules begin as large as the variables' bounds allow and are split when a smaller access comes, so
-// that every access covers whole granules and nothing is lost by not keeping single bytes.
+// Granules begin as large as the variables' bounds allow and are split when a smaller access comes,
+// so that every access covers whole granules and nothing is lost by not keeping single bytes.
 #pragma once
 
 #include <array>
@@ -25,8 +25,12 @@ inline constexpr Stamp kStampWarp = (1 << kStampWarpBits) - 1;
 inline constexpr Stamp stamp(int warp, uint32_t time) {
   return time << kStampWarpBits | static_cast<uint32_t>(warp);
 }
-inline constexpr int warp_of(Stamp stamp) { return static_cast<int>(stamp & kStampWarp); }
-inline constexpr uint32_t time_of(Stamp stamp) { return stamp >> kStampWarpBits; }
+inline constexpr int warp_of(Stamp stamp) {
+  return static_cast<int>(stamp & kStampWarp);
+}
+inline constexpr uint32_t time_of(Stamp stamp) {
+  return stamp >> kStampWarpBits;
+}
 
 // In place of a write's stamp: a cp.async of (lane, warp) is in flight, or the granule lies in no
 // variable. Both are greater than any horizon, so what tests for order finds them too.
@@ -35,14 +39,17 @@ inline constexpr Stamp kOutside = 0xFFFF'FFFF;
 inline constexpr Stamp pending(int warp, int lane) {
   return kPending | static_cast<uint32_t>(lane) << kStampWarpBits | static_cast<uint32_t>(warp);
 }
-inline constexpr bool is_pending(Stamp stamp) { return stamp >= kPending && stamp != kOutside; }
+inline constexpr bool is_pending(Stamp stamp) {
+  return stamp >= kPending && stamp != kOutside;
+}
 
 struct Cell {
   Stamp write = 0;
   uint32_t read_time = 0;  // of all `readers`; or kManyReaders | an index
   uint32_t readers = 0;    // warps that have read since the last write, bit by bit
-  uint32_t ops = 0;        // Op ids, for messages: of the readers, and << 16 of the writer
+  uint32_t ops = 0;  // Op ids, for messages: of the readers, and << kWriteOpShift of the writer
 };
+inline constexpr int kWriteOpShift = 16;
 inline constexpr uint32_t kManyReaders = 0x8000'0000;
 // What is kept of an Op's id. The last value stands for all ids from there on.
 inline constexpr uint32_t kLastOpId = 0xFFFF;
@@ -73,8 +80,8 @@ struct SharedMemory::Shadow {
   std::vector<AsyncArrival> async_arrivals;  // that have not happened yet
 };
 
-// Checks an access, whose lanes are aligned and lie within the shared memory, against the shadow and
-// records it there. Reports what it finds; returns the lanes that lie in no variable.
+// Checks an access, whose lanes are aligned and lie within the shared memory, against the shadow
+// and records it there. Reports what it finds; returns the lanes that lie in no variable.
 LaneMask check_shared(Access& access);
 // The same for the destination of a cp.async: from then on its bytes are in flight.
 LaneMask check_copy(Access& access);

@@ -60,6 +60,8 @@ void write_launch(JsonWriter& json, const LaunchCounters& launch, bool by_line) 
   write_extent(json, "grid", launch.grid);
   write_extent(json, "block", launch.block);
   json.member("shared_bytes", static_cast<uint64_t>(launch.shared_bytes));
+  json.member("registers", static_cast<uint64_t>(launch.registers));
+  json.member("ctas_per_sm", static_cast<uint64_t>(launch.ctas_per_sm));
   json.member("seconds", launch.seconds);
   json.member("warp_instructions", sum.warp_instructions);
   write_map(json, "instructions", sum.instructions);

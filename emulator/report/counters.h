@@ -29,6 +29,8 @@ struct LaunchCounters {
   const Program* program = nullptr;  // for the listing; outlives the counters
   uint32_t grid[3] = {}, block[3] = {};
   int64_t shared_bytes = 0;
+  int registers = 0;    // of a thread, as ptxas counted them; 0 where that is not known
+  int ctas_per_sm = 0;  // that fit by threads, registers and shared memory
   std::vector<OpCounters> ops;
   double seconds = 0;
 
@@ -38,7 +40,7 @@ struct LaunchCounters {
 // All launches of the process.
 void record(LaunchCounters counters);
 void reset_counters();
-// JSON: {"launches": [{kernel, grid, block, instructions: {opcode: n}, mma:
+// JSON: {"launches": [{kernel, grid, block, registers, ctas_per_sm, instructions: {opcode: n}, mma:
 // {"sp.m16n8k32.f32.f16.f16.f32": n}, shared: {wavefronts, bank_conflicts}, global: {sectors,
 // bytes}, bytes: {space: n}, lines: {...} on request}]}
 std::string counters_json(bool by_line);

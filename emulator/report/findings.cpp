@@ -73,9 +73,12 @@ std::string describe_kernel(const FindingSite& site) {
   return " in kernel " + short_name(site.warp->cta().launch.program->kernel->name);
 }
 
+const ptx::Module* module_of(const FindingSite& site) {
+  return site.warp == nullptr ? site.module : site.warp->cta().launch.program->module;
+}
+
 std::string headline(const FindingSite& site, std::string_view kind, const std::string& message) {
-  const ptx::Module* module =
-      site.warp == nullptr ? nullptr : site.warp->cta().launch.program->module;
+  const ptx::Module* module = module_of(site);
   const bool located = module != nullptr && site.op != nullptr && site.op->source != nullptr;
   std::string text = located ? location_line(*module, *site.op->source) : std::string("kernel");
   text += ": " + std::string(kind) + ": " + message;
@@ -83,8 +86,8 @@ std::string headline(const FindingSite& site, std::string_view kind, const std::
 }
 
 std::string chain_text(const FindingSite& site, const Op* op) {
-  if (site.warp == nullptr || op == nullptr || op->source == nullptr) return {};
-  return location_of(*site.warp->cta().launch.program->module, *op->source);
+  const ptx::Module* module = module_of(site);
+  return module == nullptr || op->source == nullptr ? "" : location_of(*module, *op->source);
 }
 
 bool is_suppressed(const Book& b, FindingKind kind, const std::string& text) {

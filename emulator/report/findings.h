@@ -34,6 +34,7 @@ struct FindingSite {
   Warp* warp = nullptr;  // null where no thread is meant
   const Op* op = nullptr;
   LaneMask lanes = 0;
+  const ptx::Module* module = nullptr;  // of `op`, where there is no warp
 };
 
 // Reports once for each (kind, instruction); repeats are counted. `address` and what it `clashes`

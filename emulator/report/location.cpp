@@ -82,6 +82,7 @@ std::string short_name(const std::string& mangled) {
 }
 
 std::string readable_name(const std::string& mangled) {
+  if (!mangled.starts_with("_Z")) return mangled;  // or "a" would become "signed char"
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> name(
       abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status), std::free);

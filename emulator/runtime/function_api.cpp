@@ -65,7 +65,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   if (program == nullptr) return finish(cudaErrorNoKernelImageForDevice);
   *attributes = {};
   const Device& device = current_device();
-  attributes->sharedSizeBytes = static_cast<size_t>(program->static_shared_bytes);
+  attributes->sharedSizeBytes = static_cast<size_t>(program->declared_shared_bytes);
   attributes->localSizeBytes = static_cast<size_t>(program->local_bytes);
   attributes->maxThreadsPerBlock = max_threads_of(*program);
   attributes->numRegs = registers_of(*kernel);
@@ -73,7 +73,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   attributes->maxDynamicSharedSizeBytes =
       kernel->dynamic_shared_limit >= 0
           ? kernel->dynamic_shared_limit
-          : emulator::kSharedPerBlock - static_cast<int>(program->static_shared_bytes);
+          : emulator::kSharedPerBlock - static_cast<int>(program->declared_shared_bytes);
   return finish(cudaSuccess);
 }
 
@@ -87,7 +87,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* ctas, co
   if (program == nullptr) return finish(cudaErrorNoKernelImageForDevice);
   const emulator::DeviceModel& model = current_device().model;
   *ctas = emulator::resident_ctas(model.occupancy_limits(), threads, registers_of(*kernel),
-                                  program->static_shared_bytes + static_cast<int64_t>(dynamic));
+                                  program->declared_shared_bytes + static_cast<int64_t>(dynamic));
   return finish(cudaSuccess);
 }
 

@@ -40,9 +40,9 @@ cudaError_t check_shared(const Program& program, const Kernel& kernel, const Dev
                          size_t dynamic) {
   const int64_t most = kernel.dynamic_shared_limit >= 0
                            ? kernel.dynamic_shared_limit
-                           : kSharedPerBlock - program.static_shared_bytes;
+                           : kSharedPerBlock - program.declared_shared_bytes;
   const int64_t bytes = static_cast<int64_t>(dynamic);
-  return bytes > most || bytes + program.static_shared_bytes > device.model.shared_per_block_optin
+  return bytes > most || bytes + program.declared_shared_bytes > device.model.shared_per_block_optin
              ? cudaErrorInvalidValue
              : cudaSuccess;
 }
@@ -71,21 +71,27 @@ cudaError_t run_program(const Program& program, const Kernel& kernel, Device& de
   launch.settings = {
       .seed = runtime().seed,
       .num_sms = device.model.num_sms,
-      .ctas_per_sm = std::max(
-          1, resident_ctas(device.model.occupancy_limits(), static_cast<int>(launch.block.count()),
-                           registers, program.static_shared_bytes + launch.dynamic_shared_bytes))};
+      .ctas_per_sm =
+          std::max(1, resident_ctas(device.model.occupancy_limits(),
+                                    static_cast<int>(launch.block.count()), registers,
+                                    program.declared_shared_bytes + launch.dynamic_shared_bytes))};
   LaunchCounters counters;
   counters.kernel = kernel.name;
   counters.program = &program;
   std::memcpy(counters.grid, &launch.grid, sizeof counters.grid);
   std::memcpy(counters.block, &launch.block, sizeof counters.block);
-  counters.shared_bytes = program.static_shared_bytes + launch.dynamic_shared_bytes;
+  counters.shared_bytes = program.declared_shared_bytes + launch.dynamic_shared_bytes;
+  counters.registers = registers;
+  counters.ctas_per_sm = launch.settings.ctas_per_sm;
   const auto start = std::chrono::steady_clock::now();
-  const bool finished = run(launch, &counters);
+  Failure failure;
+  const bool finished = run(launch, &counters, &failure);
   counters.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   record(std::move(counters));
-  if (!finished) set_sticky_error(cudaErrorLaunchFailure);
+  if (!finished) {
+    set_sticky_error(failure == Failure::kAssert ? cudaErrorAssert : cudaErrorLaunchFailure);
+  }
   return cudaSuccess;  // as on hardware, the next call says that the kernel failed
 }
 
@@ -94,8 +100,8 @@ void report_unknown(const ptx::Module& module, const UnknownInstruction& error) 
   Op op;
   op.source = error.instruction;
   op.function = error.function;
-  report(FindingKind::kUnknownInstruction, {.op = &op}, std::nullopt,
-         location_of(module, *error.instruction) + ": " + error.what());
+  const FindingSite site{.warp = nullptr, .op = &op, .lanes = 0, .module = &module};
+  report(FindingKind::kUnknownInstruction, site, std::nullopt, error.what());
 }
 
 }  // namespace

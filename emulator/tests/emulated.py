@@ -36,13 +36,19 @@ class Result:
         return [line for line in lines if any(f": {kind}: " in line for kind in kinds)]
 
 
-def run(*command: str | Path, env: dict[str, str] | None = None, timeout: float = 300) -> Result:
+def run(
+    *command: str | Path,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 300,
+) -> Result:
     """`emulator/run` with these arguments: options, program, its arguments."""
     done = subprocess.run(
         [str(RUN), *map(str, command)],
         capture_output=True,
         text=True,
         env={**os.environ, **(env or {})},
+        cwd=cwd,
         timeout=timeout,
         check=False,
     )

@@ -146,7 +146,7 @@ inline bool contains(const std::string& text, std::string_view part) {
 inline bool is_only(const std::string& texts, std::string_view kind,
                     std::initializer_list<std::string_view> parts = {}) {
   static constexpr std::string_view kKinds[] = {
-      ": out-of-bounds: ", ": misaligned: ",      ": uninitialised-read: ", ": race: ",
+      ": out-of-bounds: ",   ": misaligned: ",     ": uninitialised-read: ", ": race: ",
       ": unfinished-copy: ", ": use-after-free: ", ": invalid-argument: "};
   int count = 0;
   for (std::string_view other : kKinds) count += contains(texts, other);

@@ -14,6 +14,13 @@ __global__ void scaled(int n, const float* in, float* out) {
   if (i < n) out[i] = in[i] * static_cast<float>(scale) + table[i % 4];
 }
 
+// A video instruction: no program of this kind has one, and the emulator does not know it.
+__global__ void unknown(int* out) {
+  unsigned value;
+  asm volatile("vadd.u32.u32.u32.sat %0, %1, %1, %1;" : "=r"(value) : "r"(threadIdx.x));  // UNKNOWN
+  out[threadIdx.x] = static_cast<int>(value);
+}
+
 __global__ void greet(int n) {
   if (threadIdx.x == 0) printf("block %d of %d: %5.2f %s\n", int(blockIdx.x), n, 1.5, "text");
 }
@@ -91,6 +98,13 @@ void timing() {
   EXPECT(cudaEventElapsedTime(&ms, start, end) == cudaSuccess && ms >= 0);
 }
 
+void unknown_instruction() {
+  int* x = nullptr;
+  EXPECT(cudaMalloc(&x, 128) == cudaSuccess);
+  unknown<<<1, 32>>>(x);
+  EXPECT(cudaGetLastError() != cudaSuccess);
+}
+
 void occupancy() {
   int ctas = 0;
   EXPECT(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&ctas, scaled, 256, 40 * 1024) ==
@@ -106,10 +120,15 @@ struct Case {
   const char* name;
   void (*run)();
 };
-const Case kCases[] = {{"symbols", symbols},         {"properties", properties},
-                       {"errors", errors},           {"own_memory_only", own_memory_only},
-                       {"dereference", dereference}, {"timing", timing},
-                       {"occupancy", occupancy},     {"status", status}};
+const Case kCases[] = {{"symbols", symbols},
+                       {"properties", properties},
+                       {"errors", errors},
+                       {"own_memory_only", own_memory_only},
+                       {"dereference", dereference},
+                       {"timing", timing},
+                       {"unknown_instruction", unknown_instruction},
+                       {"occupancy", occupancy},
+                       {"status", status}};
 
 }  // namespace
 

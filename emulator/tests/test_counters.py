@@ -71,6 +71,19 @@ def test_mma_of_all_warps(counts: Path, tmp_path: Path) -> None:
     assert counted["block"] == [64, 1, 1]
 
 
+def test_occupancy_follows_the_register_table(counts: Path, tmp_path: Path) -> None:
+    unknown = launch(counts, "coalesced", tmp_path)
+    table = tmp_path / "registers.txt"
+    table.write_text(f"80 {unknown['kernel']} 128\n")
+    env = {"EMULATOR_REGISTERS": str(table)}
+    result = run("--counters", tmp_path / "counters.json", counts, "coalesced", env=env)
+    assert result.status == 0
+    (known,) = counters(tmp_path / "counters.json")
+    # one warp a CTA: 32 CTAs by the limit of an SM; 65536 registers hold 16 warps of 32 * 128
+    assert (unknown["registers"], unknown["ctas_per_sm"]) == (0, 32)
+    assert (known["registers"], known["ctas_per_sm"]) == (128, 16)
+
+
 def test_by_source_line(counts: Path, tmp_path: Path) -> None:
     counted = launch(counts, "shared_store_32", tmp_path, "--by-line")
     lines = {

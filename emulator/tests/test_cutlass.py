@@ -47,7 +47,9 @@ def test_passes_without_findings_and_with_the_mma_count_of_its_shape(
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_fails_when_no_kernel_runs(program: Program, tmp_path: Path) -> None:
     env = {"EMULATOR_SKIP_KERNELS": "1", "EMULATOR_COPIES": str(tmp_path)}
-    result = run("--device", program.device, build(program), *program.arguments, env=env)
+    result = run(
+        "--device", program.device, build(program), *program.arguments, env=env, cwd=tmp_path
+    )
     if program.name == CHECKS_ON_DEVICE:
         assert not product_agrees(program, tmp_path)
     else:
@@ -73,7 +75,9 @@ PLANTED = [
 )
 def test_fails_with_a_planted_error(program: Program, plant: str, tmp_path: Path) -> None:
     env = {"EMULATOR_PLANT": plant, "EMULATOR_COPIES": str(tmp_path)}
-    result = run("--device", program.device, build(program), *program.arguments, env=env)
+    result = run(
+        "--device", program.device, build(program), *program.arguments, env=env, cwd=tmp_path
+    )
     if program.name == CHECKS_ON_DEVICE:
         assert not product_agrees(program, tmp_path)
     else:
@@ -101,7 +105,7 @@ def product_agrees(program: Program, folder: Path) -> bool:
 def test_the_program_that_checks_on_the_device_agrees_with_numpy(tmp_path: Path) -> None:
     program = BY_NAME[CHECKS_ON_DEVICE]
     env = {"EMULATOR_COPIES": str(tmp_path)}
-    run("--device", program.device, build(program), *program.arguments, env=env)
+    run("--device", program.device, build(program), *program.arguments, env=env, cwd=tmp_path)
     assert product_agrees(program, tmp_path)
 
 

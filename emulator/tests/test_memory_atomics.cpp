@@ -17,15 +17,16 @@ void check(const std::string& operation, const std::string& reg, T old, T b, T c
   const bool cas = operation.starts_with("cas");
   const std::string place = in_shared ? "[s]" : "[rd0]";
   const std::string bits = std::to_string(8 * sizeof(T));
-  MemoryKernel kernel(".shared .align 8 .b8 s[8];\nst." + std::string(in_shared ? "shared" : "global") +
-                      ".b" + bits + " " + place + ", " + reg + "0;\natom." +
-                      (in_shared ? "shared." : "global.") + operation + " " + reg + "1, " + place +
-                      ", " + reg + "2" + (cas ? ", " + reg + "3;" : ";"));
+  MemoryKernel kernel(
+      ".shared .align 8 .b8 s[8];\nst." + std::string(in_shared ? "shared" : "global") + ".b" +
+      bits + " " + place + ", " + reg + "0;\natom." + (in_shared ? "shared." : "global.") +
+      operation + " " + reg + "1, " + place + ", " + reg + "2" + (cas ? ", " + reg + "3;" : ";"));
   const uint64_t address = kernel.memory.allocate(8, Allocation::Kind::kDevice);
   kernel.set("rd0", [&](int) { return address; });
   if (reg == "rd") {  // the address has rd0: the value goes by another register
     kernel.memory.mark_written(address, 8);
-    std::byte* place_on_host = in_shared ? kernel.cta().shared.data() : kernel.memory.data(address, 8);
+    std::byte* place_on_host =
+        in_shared ? kernel.cta().shared.data() : kernel.memory.data(address, 8);
     if (in_shared) kernel.step(0, 0, 1);
     std::memcpy(place_on_host, &old, sizeof(T));
   } else {
@@ -92,7 +93,8 @@ void test_refusals() {
        {"atom.global.add.noftz.bf16x2 r0, [rd0], r1;", "atom.global.add.noftz.bf16 h0, [rd0], h1;",
         "atom.global.inc.u64 rd1, [rd0], rd2;", "atom.global.add.s64 rd1, [rd0], rd2;",
         "atom.global.min.f32 f0, [rd0], f1;", "atom.global.exch.b128 q0, [rd0], q1;",
-        "atom.global.cas.b128 q0, [rd0], q1, q2;", "atom.acq_rel.cluster.global.add.u32 r0, [rd0], r1;",
+        "atom.global.cas.b128 q0, [rd0], q1, q2;",
+        "atom.acq_rel.cluster.global.add.u32 r0, [rd0], r1;",
         "atom.global.add.v2.f32 {f0, f1}, [rd0], {f2, f3};", "red.global.exch.b32 [rd0], r0;",
         "atom.global.add.f16 h0, [rd0], h1;", "atom.local.add.u32 r0, [rd0], r1;",
         "red.async.relaxed.cluster.global.add.u32 [rd0], r1, [s];"}) {

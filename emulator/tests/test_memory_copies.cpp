@@ -29,8 +29,22 @@ constexpr const char* kBody = R"(
     cp.async.mbarrier.arrive.shared.b64 [bar];
     mbarrier.arrive.shared.b64 _, [bar];)";
 enum {
-  kCopy, kCommit, kWait0, kWait1, kWaitAll, kLoad, kStore, kCopySize, kCopyIgnore8, kCopy4,
-  kCopyIgnore4, kInit, kArriveNoinc, kTestWait, kArrive, kPlainArrive
+  kCopy,
+  kCommit,
+  kWait0,
+  kWait1,
+  kWaitAll,
+  kLoad,
+  kStore,
+  kCopySize,
+  kCopyIgnore8,
+  kCopy4,
+  kCopyIgnore4,
+  kInit,
+  kArriveNoinc,
+  kTestWait,
+  kArrive,
+  kPlainArrive
 };
 
 struct Copying : MemoryKernel {
@@ -268,7 +282,8 @@ void test_arrival(bool noinc, bool waits) {
 void test_refusals() {
   for (const char* instruction :
        {"cp.async.cg.shared.global [s], [rd0], 8;", "cp.async.ca.shared.global [s], [rd0], 2;",
-        "cp.async.ca.shared::cluster.global [s], [rd0], 4;", "cp.async.shared.global [s], [rd0], 16;",
+        "cp.async.ca.shared::cluster.global [s], [rd0], 4;",
+        "cp.async.shared.global [s], [rd0], 16;",
         "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32 [rd0], [s], r0;",
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [s], [rd0], r0, [s];"}) {
     if (!is_refused(instruction)) std::cerr << "not refused: " << instruction << '\n';

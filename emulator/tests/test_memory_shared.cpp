@@ -18,9 +18,10 @@ uint32_t offset_of(MemoryKernel& kernel, std::string_view name) {
 }
 
 void test_bounds() {
-  MemoryKernel kernel(std::string(kShared) +
-                      "st.shared.u32 [r0], r1;\nld.shared.u32 r2, [r0];\nld.shared.v2.u32 {r2, r3}, [r0];\n"
-                      "ld.u32 r2, [rd0];");
+  MemoryKernel kernel(
+      std::string(kShared) +
+      "st.shared.u32 [r0], r1;\nld.shared.u32 r2, [r0];\nld.shared.v2.u32 {r2, r3}, [r0];\n"
+      "ld.u32 r2, [rd0];");
   const uint32_t b = offset_of(kernel, "b");
   kernel.set("r1", [](int lane) { return 100u + lane; });
   kernel.set("r0", [&](int lane) { return b + 4 * lane; });
@@ -53,7 +54,8 @@ void test_dynamic_bounds() {
   CHECK_EQ(take_findings(), std::string());
   kernel.set("r0", [&](int lane) { return 970u + lane; });
   kernel.step(0);
-  CHECK(is_only(take_findings(), "out-of-bounds", {"1 bytes beyond the end of the CTA's 1001 bytes"}));
+  CHECK(is_only(take_findings(), "out-of-bounds",
+                {"1 bytes beyond the end of the CTA's 1001 bytes"}));
 }
 
 void test_uninitialised() {
@@ -85,18 +87,20 @@ void test_two_warps(bool first_writes, bool second_writes, bool with_barrier, in
   const std::string found = take_findings();
   const bool races = !with_barrier && (first_writes || second_writes);
   if (races) {
-    CHECK(is_only(found, "race",
-                  {second_writes ? "write of" : "read of",
-                   first_writes ? "a write by warp 0" : "a read by warp 0", "no barrier", "against"}));
+    CHECK(is_only(
+        found, "race",
+        {second_writes ? "write of" : "read of",
+         first_writes ? "a write by warp 0" : "a read by warp 0", "no barrier", "against"}));
   } else {
     CHECK_EQ(found, std::string());
   }
 }
 
 void test_own_accesses() {
-  MemoryKernel kernel(std::string(kShared) +
-                          "st.shared.u32 [r0], r1;\nld.shared.u32 r1, [r0];\nst.shared.u32 [r0], r1;",
-                      2);
+  MemoryKernel kernel(
+      std::string(kShared) +
+          "st.shared.u32 [r0], r1;\nld.shared.u32 r1, [r0];\nst.shared.u32 [r0], r1;",
+      2);
   kernel.set("r0", [&](int lane) { return 4u * lane; });
   for (int round = 0; round < 3; ++round) {
     for (int i : {0, 1, 2, 1, 1, 0, 2}) kernel.step(i);
@@ -104,7 +108,8 @@ void test_own_accesses() {
   CHECK_EQ(take_findings(), std::string());
 }
 
-// 0 writes for 1 to read, 1 gives the place back: named barriers in turn. The third warp has no part.
+// 0 writes for 1 to read, 1 gives the place back: named barriers in turn. The third warp has no
+// part.
 void test_ring(bool forgets_release) {
   MemoryKernel kernel(std::string(kShared) + "st.shared.u32 [r0], r1;\nld.shared.u32 r1, [r0];", 4);
   for (int warp = 0; warp < 4; ++warp) kernel.set("r0", [&](int lane) { return 4u * lane; }, warp);
@@ -132,7 +137,8 @@ void test_ring(bool forgets_release) {
 void test_many_readers(int forgotten) {
   MemoryKernel kernel(
       std::string(kShared) +
-          "st.shared.u32 [r0], r1;\nld.shared.u32 r1, [r0];\nld.shared.u32 r2, [r0];", 8);
+          "st.shared.u32 [r0], r1;\nld.shared.u32 r1, [r0];\nld.shared.u32 r2, [r0];",
+      8);
   for (int warp = 0; warp < 8; ++warp) kernel.set("r0", [&](int lane) { return 4u * lane; }, warp);
   kernel.step(0, 0);
   kernel.barrier({0, 1, 2, 3, 4, 5, 6, 7});

@@ -96,6 +96,15 @@ def test_a_program_without_ptx_is_told_how_to_build() -> None:
     assert "code=compute_80" in result.err
 
 
+def test_an_unknown_instruction_is_named_with_its_source_line(programs: Path) -> None:
+    lines = SOURCE.read_text().splitlines()
+    (number,) = (n for n, line in enumerate(lines, start=1) if line.endswith("// UNKNOWN"))
+    result = run(programs, "unknown_instruction")
+    assert result.status == FINDING_STATUS
+    (finding,) = result.findings
+    assert f"{SOURCE.name}:{number}: unknown-instruction: vadd." in finding
+
+
 def test_the_programs_are_linked_to_the_stand_in(programs: Path) -> None:
     listed = run("ldd", programs).out
     assert str(BUILD.resolve()) in str(

@@ -1,3 +1,5 @@
+// What every access to shared memory is checked for: bounds, what was written, races, copies in
+// flight.
 #include "memory/shared_shadow.h"
 
 #include <algorithm>
@@ -12,14 +14,13 @@ namespace {
 using Shadow = SharedMemory::Shadow;
 
 // One, two and four cells. Checks read them as flat words: write, read_time, readers, ops.
-typedef uint32_t OneCell __attribute__((vector_size(16), may_alias));
+typedef uint32_t OneCell __attribute__((vector_size(16)));
 typedef uint32_t TwoCells __attribute__((vector_size(32)));
 typedef uint32_t FourCells __attribute__((vector_size(64)));
 constexpr int kCellWords = sizeof(Cell) / sizeof(uint32_t);
 
 constexpr uint32_t kAll = 0xFFFF'FFFF;
-constexpr uint32_t kReadOp = 0x0000'FFFF;
-constexpr int kWriteOpShift = 16;
+constexpr uint32_t kReadOp = kLastOpId;
 
 enum class Use : uint8_t { kRead, kWrite, kUpdate, kCopy };
 
@@ -40,7 +41,8 @@ V repeat(uint32_t write, uint32_t read_time, uint32_t readers, uint32_t ops) {
 template <typename V>
 V readers_second(const V& cells) {
   if constexpr (sizeof(V) == sizeof(FourCells)) {
-    return __builtin_shufflevector(cells, cells, 0, 2, 2, 3, 4, 6, 6, 7, 8, 10, 10, 11, 12, 14, 14, 15);
+    return __builtin_shufflevector(cells, cells, 0, 2, 2, 3, 4, 6, 6, 7, 8, 10, 10, 11, 12, 14, 14,
+                                   15);
   } else if constexpr (sizeof(V) == sizeof(TwoCells)) {
     return __builtin_shufflevector(cells, cells, 0, 2, 2, 3, 4, 6, 6, 7);
   } else {
@@ -121,8 +123,8 @@ class Check {
   }
 
   // Whether each cell was last written and read before the horizon, or by this warp, which is the
-  // usual case and told by a few compares. It is then recorded by one operation more; if not, nothing
-  // is recorded.
+  // usual case and told by a few compares. It is then recorded by one operation more; if not,
+  // nothing is recorded.
   template <typename V>
   bool run_fast() {
     bool writes_ordered, reads_ordered, reads_alike;
@@ -256,8 +258,7 @@ class Check {
     for (LaneMask rest = cell.readers & ~bit; rest != 0; rest &= rest - 1) {
       const int reader = std::countr_zero(rest);
       const uint32_t time =
-          many ? shadow_.many_readers[cell.read_time & ~kManyReaders].time[reader]
-               : cell.read_time;
+          many ? shadow_.many_readers[cell.read_time & ~kManyReaders].time[reader] : cell.read_time;
       all_ordered &= clocks_.is_ordered(warp_, reader, time);
     }
     const uint32_t writer_op = cell.ops & ~kReadOp;
@@ -315,7 +316,7 @@ class Check {
   const int warp_;
   const uint32_t now_, op_;
   const int cells_per_lane_;
-  LaneMask lanes_ = 0;  // that stand for all: one where all have the same address
+  LaneMask lanes_ = 0;       // that stand for all: one where all have the same address
   bool contiguous_ = false;  // and all lanes are recorded alike
   Problem outside_, unwritten_, race_, pending_;
 };
@@ -357,49 +358,8 @@ LaneMask check_shared(Access& access) {
   return Check(access, use).run();
 }
 
-LaneMask check_copy(Access& access) { return Check(access, Use::kCopy).run(); }
-
-void complete_copy(Warp& warp, const Op& op, LaneMask lanes, const uint32_t* offsets, int bytes,
-                   uint32_t time) {
-  Shadow& shadow = warp.cta().shared.shadow();
-  const int cells_per_lane = bytes >> shadow.granule_shift;
-  const uint32_t op_id = std::min<uint32_t>(op.id, kLastOpId);
-  const Cell written{stamp(warp.index(), time), 0, 0, op_id << kWriteOpShift};
-  for_lanes(lanes, [&](int lane) {
-    const Stamp in_flight = pending(warp.index(), lane);
-    Cell* cells = shadow.cells_at(offsets[lane]);
-    for (int i = 0; i < cells_per_lane; ++i) {
-      if (cells[i].write == in_flight) cells[i] = written;
-    }
-  });
-}
-
-void acquire_flag(Warp& warp, uint64_t address) {
-  const auto& flags = warp.cta().shared.shadow().flags;
-  const auto flag = flags.find(address);
-  if (flag != flags.end()) warp.cta().clocks.acquire(warp.index(), flag->second);
-}
-
-void release_flag(Warp& warp, uint64_t address) {
-  warp.cta().clocks.release(warp.index(), warp.cta().shared.shadow().flags[address]);
-}
-
-void synchronise(Warp& warp, uint64_t address) {
-  acquire_flag(warp, address);
-  release_flag(warp, address);
-}
-
-std::string name_shared(const Shadow& shadow, uint64_t offset) {
-  // The last one that begins at or before the offset.
-  const Placement* found = nullptr;
-  for (const Placement& placement : shadow.program.shared) {
-    if (placement.address > offset) continue;
-    if (found == nullptr || placement.address > found->address) found = &placement;
-  }
-  const uint64_t dynamic = static_cast<uint64_t>(shadow.dynamic_begin);
-  const bool in_static = found != nullptr && (offset < dynamic || shadow.bytes <= shadow.dynamic_begin);
-  if (in_static) return found->variable->name + "+" + std::to_string(offset - found->address);
-  return "dynamic shared memory+" + std::to_string(offset - dynamic);
+LaneMask check_copy(Access& access) {
+  return Check(access, Use::kCopy).run();
 }
 
 }  // namespace emulator
