@@ -3,8 +3,8 @@
     python emulator/register_table.py build/emulator/registers.txt MODULE.so ...
 
 Reads the plain PTX in the fat binaries of each file (nvcc --compress-mode=none), runs ptxas -v for
-every GPU that the emulator stands in for, and writes lines `ARCH KERNEL REGISTERS`. Kernels that spill
-are named on stderr.
+every GPU that the emulator stands in for, and writes lines `ARCH KERNEL REGISTERS`. Kernels that
+spill are named on stderr.
 """
 
 from __future__ import annotations
