@@ -151,7 +151,7 @@ FIND_NVCC := $(BIN)/cmake -DPython_EXECUTABLE=$(BIN)/python -P cmake/find_nvcc.c
 WITH_NVCC := PATH="$$(dirname "$$(cat $(VENV)/nvcc.stamp)"):$$PATH"
 $(VENV)/nvcc.stamp: $(VENV)/base.stamp
 	test '$(SPARSE_GEMM_CUDA)' = off || $(FIND_NVCC) > $@.part || \
-	  { $(PIP) install $(NVCC) && $(FIND_NVCC) > $@.part; }
+	  { echo 'installing the CUDA compiler of PyPI'; $(PIP) install $(NVCC) && $(FIND_NVCC) > $@.part; }
 	touch $@.part
 	mv $@.part $@
 

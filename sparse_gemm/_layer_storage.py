@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from sparse_gemm import torch_ops
 from sparse_gemm._layer_format import is_packed
 from sparse_gemm.devices import storage_backend
+from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import Sparse24Tensor
 from sparse_gemm.torch_state import needs_dispatcher
 
@@ -78,14 +80,16 @@ class CompressedWeight(torch.nn.Module):
             return
         if values.is_cuda or storage_backend(self.backend) == "cuda":
             self.__dict__["_view"] = None
-            _ = self.compressed
+            # After to_empty there is no weight yet: a call without one says so.
+            with contextlib.suppress(SparsityError):
+                _ = self.compressed
 
     def _canonical_buffers(self) -> dict[str, Tensor | None]:
         """The buffers with values and metadata in canonical order: what can go anywhere."""
         if not is_packed(self.values):
             return self._buffers
-        a = self.compressed
-        return {**self._buffers, "values": a.values, "metadata": a.metadata}
+        values, metadata = self.compressed._canonical()
+        return {**self._buffers, "values": values, "metadata": metadata}
 
     @property
     def nbytes(self) -> int:

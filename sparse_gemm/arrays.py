@@ -15,7 +15,8 @@ from __future__ import annotations
 import operator
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -61,6 +62,8 @@ class ArrayKind:
     device: Callable[[Array], str]  # "cpu", "cuda:0", ...
     cuda_index: Callable[[Array], int]  # of its CUDA device; -1 if it is elsewhere
     stream: Callable[[int], int]  # handle of the library's current stream on that CUDA device
+    # (handle, CUDA device): a context in which that stream is the current one.
+    on_stream: Callable[[int, int], AbstractContextManager[Any]]
     empty: Callable[[Array, Sequence[int], Any], Array]  # (like, shape, native dtype)
     filled_int64: Callable[[Array, int], Array]  # (like, value): a new array of that one element
     to_numpy: Callable[[Array], np.ndarray[Any, Any]]  # copied where need be
@@ -187,6 +190,7 @@ def _numpy_kind() -> ArrayKind:
         device=lambda _: "cpu",
         cuda_index=_nowhere,
         stream=lambda _: 0,
+        on_stream=lambda *_: nullcontext(),
         empty=lambda _, shape, dtype: np.empty(shape, dtype),
         filled_int64=lambda _, value: np.full(1, value, np.int64),
         to_numpy=np.asarray,
@@ -221,6 +225,14 @@ def _torch_kind() -> ArrayKind:
             return np.asarray(bits).view(NUMPY_DTYPES[dtypes[host.dtype]])
         return np.asarray(host.numpy())
 
+    def on_stream(handle: int, device: int) -> AbstractContextManager[Any]:
+        if not torch.cuda.is_available():  # the arrays are the emulated device's
+            return nullcontext()
+        # Handle 0, the default stream, is no pointer that torch would take for one.
+        make: Callable[[int, int], Any] = torch.cuda.ExternalStream
+        stream = make(handle, device) if handle else torch.cuda.default_stream(device)
+        return torch.cuda.stream(stream)
+
     return ArrayKind(
         name="torch",
         dtypes=dtypes,
@@ -234,6 +246,7 @@ def _torch_kind() -> ArrayKind:
         cuda_index=lambda x: x.get_device() if x.is_cuda else -1,
         # Torch without CUDA has no such function, and no use for one.
         stream=getattr(torch._C, "_cuda_getCurrentRawStream", lambda _: 0),
+        on_stream=on_stream,
         empty=lambda like, shape, dtype: like.new_empty(shape, dtype=dtype),
         filled_int64=lambda like, value: like.new_full((1,), value, dtype=torch.int64),
         to_numpy=to_numpy,
@@ -262,6 +275,12 @@ def _cupy_kind() -> ArrayKind:
         with cupy.cuda.Device(device):
             return int(cupy.cuda.get_current_stream().ptr)
 
+    @contextmanager
+    def on_stream(handle: int, device: int) -> Iterator[None]:
+        stream = cupy.cuda.ExternalStream(handle, device) if handle else cupy.cuda.Stream.null
+        with cupy.cuda.Device(device), stream:  # a stream of another device than that is refused
+            yield
+
     return replace(
         _numpy_kind(),  # whose dtypes, strides and flags CuPy's are
         name="cupy",
@@ -269,6 +288,7 @@ def _cupy_kind() -> ArrayKind:
         device=lambda x: f"cuda:{x.device.id}",
         cuda_index=operator.attrgetter("device.id"),
         stream=stream,
+        on_stream=on_stream,
         empty=empty,
         filled_int64=filled_int64,
         to_numpy=cupy.asnumpy,

@@ -1,4 +1,4 @@
-"""Where a call runs: which backend takes an array, on which CUDA device and stream.
+"""Where a call runs: which backend takes an array, on which CUDA device; stream handles.
 
 A CUDA device is named by its index, as the array libraries and the C++ side do; CPU is -1.
 """
@@ -77,15 +77,13 @@ def storage_backend(backend: str) -> str:
     return "cuda" if backend == "cuda" and _emulated() else "auto"
 
 
-def stream_handle(stream: Any, kind: ArrayKind, device: int) -> int:
-    """The handle of `stream`, or of the array library's current stream on `device` if it is None.
+def stream_handle(stream: Any) -> int:
+    """The handle of a CUDA stream: a number, or an object of torch's or CuPy's that has one.
 
     Raises:
-        TypeError: neither None, nor a handle, nor an object of torch's or CuPy's that has one.
+        TypeError: neither.
         ValueError: a negative handle.
     """
-    if stream is None:
-        return kind.stream(device)
     for handle in (stream, getattr(stream, "cuda_stream", None), getattr(stream, "ptr", None)):
         if isinstance(handle, int) and not isinstance(handle, bool):
             if handle < 0:

@@ -35,7 +35,10 @@ def linear(
 ) -> Array:
     """`ops.linear` with its terms in one argument."""
     kind = kind_of(x, "x")
-    handle = _check_operands(kind, a, x, "x", stream, backend)
+    _check_operands(kind, a, x, "x", stream, backend)
+    if stream is not None:
+        with kind.on_stream(stream_handle(stream), a._cuda):
+            return linear(x, a, terms, out, out_dtype, None, backend)
     m, k = a.shape
     shape = x.shape
     if len(shape) == 0 or shape[-1] != k:
@@ -50,7 +53,7 @@ def linear(
     b = _as_matrix(x, n, k)
     y = _result(kind, x, a, d_shape, out, out_dtype, terms.is_empty())
     d = _as_matrix(y, n, m)
-    _multiply(a, b, kind.strides(b)[::-1], d, kind.strides(d)[::-1], n, epilogue, handle)
+    _multiply(a, b, kind.strides(b)[::-1], d, kind.strides(d)[::-1], n, epilogue)
     del held  # kept the terms' arrays alive until here
     if out is not None:
         kind.mark_written(out)
@@ -68,14 +71,17 @@ def matmul(
 ) -> Array:
     """`ops.matmul` with its terms in one argument; one C++ call for each matrix of a batch."""
     kind = kind_of(b, "b")
-    handle = _check_operands(kind, a, b, "b", stream, backend)
+    _check_operands(kind, a, b, "b", stream, backend)
+    if stream is not None:
+        with kind.on_stream(stream_handle(stream), a._cuda):
+            return matmul(a, b, terms, out, out_dtype, None, backend)
     m, k = a.shape
     shape = tuple(b.shape)
     if not shape or shape[max(len(shape) - 2, 0)] != k:
         raise ValueError(f"b has shape {shape}; expected [..., {k}, N], as a has shape {a.shape}")
     if len(shape) == 1:
         column_out = None if out is None else out[:, None]
-        d = matmul(a, b[:, None], terms.as_columns(), column_out, out_dtype, stream, backend)
+        d = matmul(a, b[:, None], terms.as_columns(), column_out, out_dtype, None, backend)
         return d.reshape(m) if out is None else out
     n = shape[-1]
     d_shape = (*shape[:-2], m, n)
@@ -94,7 +100,7 @@ def matmul(
         epilogue, held = build_epilogue(kind, a.device, terms.at(index), layout)
         b_item, d_item = b[index], d[index]
         strides = kind.strides(b_item), kind.strides(d_item)
-        _multiply(a, b_item, strides[0], d_item, strides[1], n, epilogue, handle)
+        _multiply(a, b_item, strides[0], d_item, strides[1], n, epilogue)
         del held  # kept the terms' arrays alive until here
     if out is not None:
         kind.mark_written(out)
@@ -109,7 +115,6 @@ def _multiply(
     d_strides: tuple[int, ...],
     n: int,
     epilogue: _C.Epilogue,
-    stream: int,
 ) -> None:
     """D[M,N] = A[M,K] @ B[K,N], where `a` is stored; the strides are those of B and of D."""
     kind = a._kind
@@ -131,16 +136,13 @@ def _multiply(
     if a._cuda == CPU:
         _C.gemm(*arguments, kind.num_threads(), epilogue)
     else:
-        _C.cuda_gemm(*arguments, a._cuda, stream, epilogue)
+        _C.cuda_gemm(*arguments, a._cuda, kind.stream(a._cuda), epilogue)
 
 
 def _check_operands(
     kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, stream: Any, backend: str
-) -> int:
-    """What must hold before anything is computed: kinds, dtypes, devices, backend.
-
-    Returns the handle of the stream to compute on (the CPU: 0).
-    """
+) -> None:
+    """What must hold before anything is computed: kinds, dtypes, devices, backend, stream."""
     if type(a) is not Sparse24Tensor:
         raise TypeError(
             f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with "
@@ -159,7 +161,7 @@ def _check_operands(
                 f"backend is 'cpu', but a is stored for the cuda backend, on {a.device}: move it "
                 "to the cpu, or leave backend at 'auto'"
             )
-        return stream_handle(stream, kind, a._cuda)
+        return
     if device_for(kind, a._values, "a", backend) != CPU:
         if not _C.packed_supports(a._pattern_code, a._dtype_code):
             raise device_format.unsupported(a._matrix, "a")
@@ -168,7 +170,6 @@ def _check_operands(
         )
     if stream is not None:
         raise ValueError(f"stream is {stream!r}; expected None, as {name} is on the cpu")
-    return 0
 
 
 def _result(

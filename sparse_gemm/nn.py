@@ -29,6 +29,7 @@ from sparse_gemm._layer_format import (
     check_choice,
     check_dtype,
     describe_violation,
+    is_packed,
     stored_shapes,
 )
 from sparse_gemm._layer_storage import CompressedWeight
@@ -332,10 +333,13 @@ class SparseLinear(CompressedWeight):
             )
             warnings.warn(message, stacklevel=2)
         else:
-            self._store_for_backend()  # as `a` is stored
-            with torch.no_grad():
-                self.values.copy_(a._values)
-                self.metadata.copy_(a._metadata)
+            self._store_for_backend()  # as `a` is stored, unless there is no weight here yet
+            if is_packed(self.values) != is_packed(a._values):
+                self._hold(a)
+            else:
+                with torch.no_grad():
+                    self.values.copy_(a._values)
+                    self.metadata.copy_(a._metadata)
         self._view = None
 
 

@@ -47,7 +47,7 @@ def _callee(kind: ArrayKind, x: Array, a: Sparse24Tensor, terms: Terms) -> Any:
     """The module whose `linear` and `matmul` take calls on these."""
     if kind.name == "torch":
         torch_ops, needs_dispatcher = _torch_layer or _load_torch_layer()
-        values = getattr(a, "values", None)  # whoever passes no matrix hears of it from eager
+        values = getattr(a, "_values", None)  # whoever passes no matrix hears of it from eager
         if needs_dispatcher(x, values, *terms):
             return torch_ops
     return eager
@@ -89,9 +89,9 @@ def linear(
             no other term may be given), or float32 if there is a scale, bias, activation or other
             term. int8 rounds to nearest even and saturates.
         stream: the CUDA stream to compute on: a handle, a torch.cuda.Stream or a cupy.cuda.Stream.
-            Default: the array library's current stream. With another one, its order among what
-            made the inputs and what uses y, whose memory the library knows its own stream to use,
-            is the caller's to see to. The CPU has none.
+            It is the array library's current stream for the length of the call, so that y is made
+            on it too; default: what is current already. Other streams that made the inputs or use y
+            are the caller's to keep in order. The CPU has none.
         backend: "auto" follows the arrays' device; "cpu" | "cuda".
 
     Returns:

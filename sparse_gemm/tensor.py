@@ -317,6 +317,9 @@ class Sparse24Tensor:
                 f"the matrix holds {self._kind.name} arrays, which stay on their device: make "
                 "another from parts that are where you want them"
             )
+        import torch
+
+        device = torch.device(device)  # a dtype, which Tensor.to also takes, is refused
         scale = None if self.scale is None else self.scale.to(device)
         moved = self._values.to(device)
         if moved is self._values:

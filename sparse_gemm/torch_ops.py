@@ -20,7 +20,7 @@ from torch.autograd import forward_ad
 from sparse_gemm import eager
 from sparse_gemm._layer_format import is_packed, packed_shapes, stored_shapes
 from sparse_gemm.arrays import kind_of
-from sparse_gemm.devices import device_for
+from sparse_gemm.devices import device_for, storage_backend
 from sparse_gemm.epilogue import ACTIVATIONS, Terms
 from sparse_gemm.tensor import Sparse24Tensor
 
@@ -181,16 +181,22 @@ def _check_parts(
 
 
 def operand(
-    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
+    values: Tensor,
+    metadata: Tensor,
+    out_features: int,
+    in_features: int,
+    pattern: str,
+    backend: str = "auto",
 ) -> Sparse24Tensor:
-    """The matrix of an operator's arguments."""
+    """The matrix of an operator's arguments; canonical parts packed if `backend` reads those."""
     _check_parts(values, metadata, out_features, in_features, pattern)
     parts = (values.contiguous(), metadata.contiguous())
     shape = (out_features, in_features)
     if is_packed(values):
         device = device_for(kind_of(values, "values"), values, "values", "cuda")
         return Sparse24Tensor._of_parts(*parts, shape, pattern, cuda=device)
-    return Sparse24Tensor(*parts, shape, pattern=pattern, validate=False)
+    backend = storage_backend(backend)  # autocast brings a CUDA layer of float32 here unpacked
+    return Sparse24Tensor(*parts, shape, pattern=pattern, validate=False, backend=backend)
 
 
 def _linear_kernel(
@@ -212,7 +218,7 @@ def _linear_kernel(
     out_dtype: torch.dtype | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    a = operand(values, metadata, out_features, in_features, pattern)
+    a = operand(values, metadata, out_features, in_features, pattern, backend)
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
     return cast(Tensor, eager.linear(x, a, terms, out_dtype=out_dtype, backend=backend))
 
@@ -236,7 +242,7 @@ def _matmul_kernel(
     out_dtype: torch.dtype | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    a = operand(values, metadata, out_features, in_features, pattern)
+    a = operand(values, metadata, out_features, in_features, pattern, backend)
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
     return cast(Tensor, eager.matmul(a, b, terms, out_dtype=out_dtype, backend=backend))
 

@@ -76,17 +76,15 @@ def test_other_devices_are_refused() -> None:
         devices.device_for(kind, X, "w")
 
 
-def test_streams_are_handles_or_have_one_or_are_the_librarys_current_one() -> None:
-    kind = dataclasses.replace(NUMPY, stream=lambda device: 100 + device)
-    assert devices.stream_handle(None, kind, 2) == 102
-    assert devices.stream_handle(7, kind, 2) == 7
-    assert devices.stream_handle(SimpleNamespace(cuda_stream=8), kind, 2) == 8
-    assert devices.stream_handle(SimpleNamespace(ptr=9), kind, 2) == 9
-    for wrong in ("7", 7.0, True, SimpleNamespace(ptr="9"), [7]):
+def test_streams_are_handles_or_have_one() -> None:
+    assert devices.stream_handle(7) == 7
+    assert devices.stream_handle(SimpleNamespace(cuda_stream=8)) == 8
+    assert devices.stream_handle(SimpleNamespace(ptr=9)) == 9
+    for wrong in (None, "7", 7.0, True, SimpleNamespace(ptr="9"), [7]):
         with pytest.raises(TypeError, match=r"stream is a \w+; expected None"):
-            devices.stream_handle(wrong, kind, 0)
+            devices.stream_handle(wrong)
     with pytest.raises(ValueError, match="stream is -7"):
-        devices.stream_handle(-7, kind, 0)
+        devices.stream_handle(-7)
 
 
 def test_sizes_of_packed_storage_agree_with_the_extension() -> None:
@@ -119,3 +117,22 @@ def test_a_cuda_plan_of_a_made_up_device_prints() -> None:
     assert lines[0] == "D[4096,16] = A[4096,4096] @ B[4096,16] on cuda (NVIDIA Made Up)"
     assert plan.why in lines[1]
     assert f"{plan.num_ctas} CTA(s) of {plan.num_threads} threads" in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "sm_count", "tile"),
+    [
+        (4096, 16, 108, (64, 16)),
+        (4096, 17, 108, (64, 64)),
+        (4096, 64, 1, (64, 64)),
+        (108 * 128, 65, 108, (128, 128)),  # a CTA for every SM
+        (107 * 128, 65, 108, (64, 64)),  # one too few
+        (64, 4096, 108, (64, 64)),  # 32 CTAs of the largest
+        (1, 1, 1, (64, 16)),
+    ],
+)
+def test_which_tile_a_cuda_plan_takes(m: int, n: int, sm_count: int, tile: tuple[int, int]) -> None:
+    props = _C.CudaProps(sm_count=sm_count)
+    float16, pattern = _C.DType.float16, _C.Pattern.k2of4
+    plan = planning._cuda_plan((m, n, 64, float16, pattern, float16), props)
+    assert (plan.tile_m, plan.tile_n) == tile

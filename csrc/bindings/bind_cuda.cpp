@@ -44,6 +44,18 @@ void require_memory(const char* name, Address address, Address alignment) {
                               "; expected a multiple of " + std::to_string(alignment));
 }
 
+// Calls `start` without the interpreter's lock: where a stream's queue is full a launch waits,
+// maybe for a callback that wants the lock.
+template <typename Start>
+void run_unlocked(const Start& start) {
+  Status status = Status::ok();
+  {
+    py::gil_scoped_release release;
+    status = start();
+  }
+  raise_if_error(status);
+}
+
 constexpr Address kElemAlignment = 2;
 constexpr Address kPackedAlignment = 16;
 constexpr Address kViolationAlignment = 8;
@@ -70,15 +82,19 @@ void prune(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride, 
            Pattern pattern, Address out, int64_t device, int64_t stream) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
   if (rows > 0 && k > 0) require_memory("out", out, kElemAlignment);
-  raise_if_error(cuda::prune(view, pattern, reinterpret_cast<void*>(out), target(device, stream)));
+  run_unlocked([&] {
+    return cuda::prune(view, pattern, reinterpret_cast<void*>(out), target(device, stream));
+  });
 }
 
 void check(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride, int64_t col_stride,
            Pattern pattern, Address violation, int64_t device, int64_t stream) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
   require_memory("violation", violation, kViolationAlignment);
-  raise_if_error(
-      cuda::check(view, pattern, reinterpret_cast<int64_t*>(violation), target(device, stream)));
+  run_unlocked([&] {
+    return cuda::check(view, pattern, reinterpret_cast<int64_t*>(violation),
+                       target(device, stream));
+  });
 }
 
 void compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride,
@@ -87,15 +103,19 @@ void compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_strid
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
   const auto packed = packed_view(values, metadata, dtype, pattern, rows, k);
   if (policy == format::Policy::kRaise) require_memory("violation", violation, kViolationAlignment);
-  raise_if_error(cuda::compress(view, policy, packed, reinterpret_cast<int64_t*>(violation),
-                                target(device, stream)));
+  run_unlocked([&] {
+    return cuda::compress(view, policy, packed, reinterpret_cast<int64_t*>(violation),
+                          target(device, stream));
+  });
 }
 
 void decompress(Address values, Address metadata, DType dtype, Pattern pattern, int64_t rows,
                 int64_t k, Address out, int64_t device, int64_t stream) {
   const auto packed = packed_view(values, metadata, dtype, pattern, rows, k);
   if (rows > 0 && k > 0) require_memory("out", out, kElemAlignment);
-  raise_if_error(cuda::decompress(packed, reinterpret_cast<void*>(out), target(device, stream)));
+  run_unlocked([&] {
+    return cuda::decompress(packed, reinterpret_cast<void*>(out), target(device, stream));
+  });
 }
 
 void pack(Address values, Address metadata, DType dtype, Pattern pattern, int64_t rows, int64_t k,
@@ -108,7 +128,7 @@ void pack(Address values, Address metadata, DType dtype, Pattern pattern, int64_
                                          pattern,
                                          rows,
                                          k};
-  raise_if_error(cuda::pack(canonical, packed, target(device, stream)));
+  run_unlocked([&] { return cuda::pack(canonical, packed, target(device, stream)); });
 }
 
 void unpack(Address packed_values, Address packed_metadata, DType dtype, Pattern pattern,
@@ -116,18 +136,15 @@ void unpack(Address packed_values, Address packed_metadata, DType dtype, Pattern
             int64_t stream) {
   const auto packed = packed_view(packed_values, packed_metadata, dtype, pattern, rows, k);
   if (rows > 0 && k > 0) require_memory("values", values, kElemAlignment);
-  raise_if_error(cuda::unpack(packed, reinterpret_cast<void*>(values),
-                              reinterpret_cast<uint8_t*>(metadata), target(device, stream)));
+  run_unlocked([&] {
+    return cuda::unpack(packed, reinterpret_cast<void*>(values),
+                        reinterpret_cast<uint8_t*>(metadata), target(device, stream));
+  });
 }
 
 void gemm(PyObject* const* arguments, Py_ssize_t count) {
   const GemmCall<2> call(arguments, count);
-  Status status = Status::ok();
-  {
-    py::gil_scoped_release release;
-    status = run_gemm(call.problem, target(call.place(0), call.place(1)));
-  }
-  raise_if_error(status);
+  run_unlocked([&] { return run_gemm(call.problem, target(call.place(0), call.place(1))); });
 }
 
 PyMethodDef gemm_method = fastcall_method<gemm>(

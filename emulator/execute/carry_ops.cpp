@@ -9,7 +9,10 @@ namespace {
 
 using ptx::Type;
 
-enum Flag : uint32_t { kReadsCarry = 1, kWritesCarry = 2 };
+// kInverted: the operation's carry is a borrow. A device computes a - b as a + ~b + 1 and keeps the
+// carry of that, so its flag says that there was none. Chains of subtractions alone cannot tell,
+// but ptxas's own folding of addc after sub.cc, and the compiler's 128-bit division, rest on it.
+enum Flag : uint32_t { kReadsCarry = 1, kWritesCarry = 2, kInverted = 4 };
 
 // Operands: destination, sources, the carry flag. f(sources..., carry in) gives a numeric::Carry.
 template <typename T, int num_sources, auto f>
@@ -19,14 +22,15 @@ void run_with_carry(Warp& warp, const Op& op, LaneMask active) {
   const T* b = words<T>(warp, op.operands[2]);
   const T* c = words<T>(warp, op.operands[num_sources]);  // the last source
   const int32_t flag = op.operands[num_sources + 1];
-  const LaneMask carry_in = op.flags & kReadsCarry ? warp.predicate(flag) : 0;
+  const LaneMask inverted = op.flags & kInverted ? kAllLanes : 0;
+  const LaneMask carry_in = op.flags & kReadsCarry ? warp.predicate(flag) ^ inverted : 0;
   LaneMask carry_out = 0;
   for_lanes(active, [&](int lane) {
     const numeric::Carry<T> result = f(a[lane], b[lane], c[lane], (carry_in >> lane & 1) != 0);
     d[lane] = result.value;
     carry_out |= LaneMask{result.carry} << lane;
   });
-  if (op.flags & kWritesCarry) write_predicate(warp, flag, active, carry_out);
+  if (op.flags & kWritesCarry) write_predicate(warp, flag, active, carry_out ^ inverted);
 }
 
 // The carry flag of a thread, and the modifiers that say what becomes of it.
@@ -90,6 +94,7 @@ void decode_add_carry(Decoding& decoding) {
 
 void decode_sub_carry(Decoding& decoding) {
   decode_sum<Subtract>(decoding);
+  decoding.op.flags |= kInverted;
 }
 
 void decode_mad_carry(Decoding& decoding) {

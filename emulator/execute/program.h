@@ -1,9 +1,10 @@
 // A kernel made ready to run: instructions decoded into handlers and byte offsets.
 //
-// A warp's registers lie in one buffer, lane after lane: a register of up to 32 bits is 32 uint32_t,
-// one of 64 bits 32 uint64_t, one of 128 bits 32 pairs of uint64_t, a predicate one uint32_t mask.
-// Immediates, addresses of variables and special registers that do not change are registers too,
-// filled when the warp starts, so that a handler never asks what kind of operand it has.
+// A warp's registers lie in one buffer, lane after lane: a register of up to 32 bits is 32
+// uint32_t, one of 64 bits 32 uint64_t, one of 128 bits 32 pairs of uint64_t, a predicate one
+// uint32_t mask. Immediates, addresses of variables and special registers that do not change are
+// registers too, filled when the warp starts, so that a handler never asks what kind of operand it
+// has.
 #pragma once
 
 #include <cstdint>
@@ -41,15 +42,16 @@ enum class Control : uint8_t {
 
 struct Op {
   Handler handler = nullptr;
-  const int32_t* operands = nullptr;  // byte offsets of registers, in an order that decoder and handler share
-  int64_t immediate = 0;              // free for decoder and handler
-  uint32_t flags = 0;                 // likewise
-  const void* extra = nullptr;        // likewise; lives as long as the Program
-  int32_t guard = -1;                 // offset of the guard predicate; -1: unguarded
-  int32_t target = -1;                // index of an Op, for branches and calls
-  int32_t reconverge = -1;            // where the lanes that a branch parts meet again; -1: at exit
-  int32_t sync_mask = -1;             // offset of the member mask of a .sync instruction; -1: none
-  int32_t id = 0;                     // index in Program::ops
+  const int32_t* operands =
+      nullptr;            // byte offsets of registers, in an order that decoder and handler share
+  int64_t immediate = 0;  // free for decoder and handler
+  uint32_t flags = 0;     // likewise
+  const void* extra = nullptr;  // likewise; lives as long as the Program
+  int32_t guard = -1;           // offset of the guard predicate; -1: unguarded
+  int32_t target = -1;          // index of an Op, for branches and calls
+  int32_t reconverge = -1;      // where the lanes that a branch parts meet again; -1: at exit
+  int32_t sync_mask = -1;       // offset of the member mask of a .sync instruction; -1: none
+  int32_t id = 0;               // index in Program::ops
   uint16_t num_operands = 0;
   Control control = Control::kNone;
   bool guard_negated = false;
@@ -66,10 +68,31 @@ struct ConstantSlot {
 };
 
 enum class Special : uint8_t {  // special registers that a warp fills in at its start
-  kTidX, kTidY, kTidZ, kNtidX, kNtidY, kNtidZ, kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY, kNctaidZ,
-  kLaneid, kWarpid, kNwarpid, kSmid, kNsmid, kGridid,
-  kLanemaskEq, kLanemaskLe, kLanemaskLt, kLanemaskGe, kLanemaskGt,
-  kDynamicSmemSize, kTotalSmemSize,
+  kTidX,
+  kTidY,
+  kTidZ,
+  kNtidX,
+  kNtidY,
+  kNtidZ,
+  kCtaidX,
+  kCtaidY,
+  kCtaidZ,
+  kNctaidX,
+  kNctaidY,
+  kNctaidZ,
+  kLaneid,
+  kWarpid,
+  kNwarpid,
+  kSmid,
+  kNsmid,
+  kGridid,
+  kLanemaskEq,
+  kLanemaskLe,
+  kLanemaskLt,
+  kLanemaskGe,
+  kLanemaskGt,
+  kDynamicSmemSize,
+  kTotalSmemSize,
 };
 struct SpecialSlot {
   int32_t offset;
@@ -95,10 +118,11 @@ struct FunctionCode {
   const ptx::Function* function = nullptr;
   int32_t entry = -1;    // index of an Op
   uint64_t address = 0;  // what pointers to it hold
-  int32_t registers = 0;  // where the 32-bit ones begin; those of 64 and 128 bits and predicates follow
+  int32_t registers =
+      0;  // where the 32-bit ones begin; those of 64 and 128 bits and predicates follow
   int32_t num_32 = 0, num_64 = 0, num_128 = 0, num_predicates = 0;
-  Range local;                     // all its variables in local memory, the next two among them
-  std::vector<Range> parameters;   // in local memory
+  Range local;                    // all its variables in local memory, the next two among them
+  std::vector<Range> parameters;  // in local memory
   std::vector<Range> results;
   bool has_local_variables = false;  // beside parameters: their addresses may be anywhere
 };
@@ -119,7 +143,7 @@ struct CallSite {
 struct Program {
   const ptx::Module* module = nullptr;
   const ptx::Function* kernel = nullptr;
-  std::vector<Op> ops;  // of the kernel, then of the functions it calls
+  std::vector<Op> ops;                  // of the kernel, then of the functions it calls
   std::vector<FunctionCode> functions;  // likewise
   int32_t register_bytes = 0;
   std::vector<ConstantSlot> constants;

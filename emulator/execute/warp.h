@@ -12,7 +12,7 @@ namespace emulator {
 
 class Cta;
 class WarpControl;  // execute/control_flow.h: where each lane is
-struct WarpCopies;   // memory/async_copies.h: cp.async in flight
+struct WarpCopies;  // memory/async_copies.h: cp.async in flight
 
 class Warp {
  public:
@@ -31,10 +31,10 @@ class Warp {
   LaneMask& predicate(int32_t offset) { return *u32(offset); }
 
   Cta& cta() { return cta_; }
-  int index() const { return index_; }               // within the CTA
-  LaneMask existing() const { return existing_; }    // lanes that have a thread
-  std::byte* local(int lane);                        // the lane's local memory, Program::local_bytes
-  void yield() { yields_ = true; }                   // let other warps run before this one's next instruction
+  int index() const { return index_; }             // within the CTA
+  LaneMask existing() const { return existing_; }  // lanes that have a thread
+  std::byte* local(int lane);                      // the lane's local memory, Program::local_bytes
+  void yield() { yields_ = true; }  // let other warps run before this one's next instruction
   bool yields() const { return yields_; }
   bool take_yield() {
     const bool yields = yields_;
@@ -50,7 +50,9 @@ class Warp {
   int index_;
   LaneMask existing_;
   bool yields_ = false;
-  struct Free { void operator()(std::byte* p) const; };
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
   std::unique_ptr<std::byte[], Free> registers_;  // 64-byte aligned
   std::unique_ptr<std::byte[]> local_;
   std::unique_ptr<WarpControl> control_;

@@ -265,7 +265,7 @@ constexpr uint32_t dp2a(uint32_t a, bool a_signed, uint32_t b, bool b_signed, ui
   return c;
 }
 
-// The condition code of add.cc, addc, sub.cc and subc; for subtraction it is a borrow.
+// A sum and its carry, or a difference and its borrow.
 template <class UInt>
 struct Carry {
   UInt value;

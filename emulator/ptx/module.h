@@ -15,14 +15,38 @@ enum class Space : uint8_t { kGeneric, kReg, kParam, kConst, kGlobal, kShared, k
 
 // PTX's fundamental and packed types. kNone where an instruction has no such modifier.
 enum class Type : uint8_t {
-  kNone, kPred,
-  kB8, kB16, kB32, kB64, kB128,
-  kU8, kU16, kU32, kU64,
-  kS8, kS16, kS32, kS64,
-  kF16, kF16x2, kBF16, kBF16x2, kTF32, kF32, kF32x2, kF64,
-  kU16x2, kS16x2,
-  kE4M3, kE5M2, kE4M3x2, kE5M2x2,
-  kU4, kS4, kB1,
+  kNone,
+  kPred,
+  kB8,
+  kB16,
+  kB32,
+  kB64,
+  kB128,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kS8,
+  kS16,
+  kS32,
+  kS64,
+  kF16,
+  kF16x2,
+  kBF16,
+  kBF16x2,
+  kTF32,
+  kF32,
+  kF32x2,
+  kF64,
+  kU16x2,
+  kS16x2,
+  kE4M3,
+  kE5M2,
+  kE4M3x2,
+  kE5M2x2,
+  kU4,
+  kS4,
+  kB1,
 };
 
 int bits_of(Type type);             // 0 for kNone, 1 for kPred and kB1
@@ -40,9 +64,11 @@ using Chain = std::vector<Frame>;
 
 enum class OperandKind : uint8_t {
   kRegister,   // reg
-  kImmediate,  // value: the integer, or the bits of a float literal (0f, 0d) or of a decimal one as f64
+  kImmediate,  // value: the integer, or the bits of a float literal (0f, 0d) or of a decimal one as
+               // f64
   kSymbol,     // symbol: a variable (+ value), function or label
-  kAddress,    // [reg + value], [symbol + value] or [value]; elements: what follows as in [map, {x, y}]
+  kAddress,    // [reg + value], [symbol + value] or [value]; elements: what follows as in [map, {x,
+               // y}]
   kVector,     // elements: {a, b, ...}, and the lists of a call: (results), function, (arguments)
   kSpecial,    // symbol: "%tid.x", "%laneid", ...
   kSink,       // _
@@ -67,8 +93,8 @@ struct Instruction {
   int guard = -1;                      // predicate register; -1 where unguarded
   bool guard_negated = false;
   std::vector<Operand> operands;
-  int line = 0;   // of the PTX text, from 1
-  int chain = 0;  // index of Module::chains
+  int line = 0;      // of the PTX text, from 1
+  int chain = 0;     // index of Module::chains
   std::string text;  // one line, spaces collapsed, for messages
 
   bool has(std::string_view modifier) const;
@@ -100,21 +126,24 @@ struct Register {
 struct Function {
   std::string name;
   bool is_entry = false;
-  bool has_body = false;                // false for a declaration (vprintf, __assertfail, ...)
-  std::vector<Variable> parameters;     // Space::kParam, or kReg for .reg parameters
-  std::vector<Variable> results;        // of a .func
+  bool has_body = false;             // false for a declaration (vprintf, __assertfail, ...)
+  std::vector<Variable> parameters;  // Space::kParam, or kReg for .reg parameters
+  std::vector<Variable> results;     // of a .func
   std::vector<Register> registers;
-  std::vector<Variable> variables;      // .shared, .local, and call-scope .param, names made unique by scope
-  std::map<std::string, int, std::less<>> labels;  // -> index into instructions; names made unique by scope
-  std::map<std::string, std::vector<std::string>, std::less<>> branch_targets;  // .branchtargets (brx.idx)
+  std::vector<Variable>
+      variables;  // .shared, .local, and call-scope .param, names made unique by scope
+  std::map<std::string, int, std::less<>>
+      labels;  // -> index into instructions; names made unique by scope
+  std::map<std::string, std::vector<std::string>, std::less<>>
+      branch_targets;  // .branchtargets (brx.idx)
   std::vector<Instruction> instructions;
   int max_threads[3] = {0, 0, 0};  // .maxntid, .reqntid; 0 where unset
 };
 
 struct Module {
-  std::string name;     // for messages where there is no line information
-  std::string target;   // "sm_80"
-  int version = 0;      // 90 for `.version 9.0`
+  std::string name;    // for messages where there is no line information
+  std::string target;  // "sm_80"
+  int version = 0;     // 90 for `.version 9.0`
   std::map<int, std::string> files;
   std::vector<Chain> chains;  // [0] is empty
   std::vector<Variable> variables;

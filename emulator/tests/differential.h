@@ -1,5 +1,5 @@
-// What the differential programs are made of: operations defined for every operand, the same on both
-// sides, so that whatever the device and the host compute must agree to the bit.
+// What the differential programs are made of: operations defined for every operand, the same on
+// both sides, so that whatever the device and the host compute must agree to the bit.
 #pragma once
 
 #include <cfenv>
@@ -21,18 +21,24 @@ constexpr int kBits = 8 * sizeof(T);
 // Integers wrap; a division that C++ leaves undefined gives its dividend.
 template <typename T>
 HD T add(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) return a + b;
-  else return T(Unsigned<T>(a) + Unsigned<T>(b));
+  if constexpr (std::is_floating_point_v<T>)
+    return a + b;
+  else
+    return T(Unsigned<T>(a) + Unsigned<T>(b));
 }
 template <typename T>
 HD T sub(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) return a - b;
-  else return T(Unsigned<T>(a) - Unsigned<T>(b));
+  if constexpr (std::is_floating_point_v<T>)
+    return a - b;
+  else
+    return T(Unsigned<T>(a) - Unsigned<T>(b));
 }
 template <typename T>
 HD T mul(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) return a * b;
-  else return T(Unsigned<T>(a) * Unsigned<T>(b));
+  if constexpr (std::is_floating_point_v<T>)
+    return a * b;
+  else
+    return T(Unsigned<T>(a) * Unsigned<T>(b));
 }
 template <typename T>
 HD bool divisible(T a, T b) {
@@ -40,8 +46,10 @@ HD bool divisible(T a, T b) {
 }
 template <typename T>
 HD T div(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) return a / b;
-  else return divisible(a, b) ? T(a / b) : a;
+  if constexpr (std::is_floating_point_v<T>)
+    return a / b;
+  else
+    return divisible(a, b) ? T(a / b) : a;
 }
 template <typename T>
 HD T mod(T a, T b) {
@@ -71,9 +79,12 @@ HD T more_of(T a, T b) {
 }
 template <typename T>
 HD T multiply_add(T a, T b, T c) {
-  if constexpr (std::is_same_v<T, float>) return fmaf(a, b, c);
-  else if constexpr (std::is_same_v<T, double>) return fma(a, b, c);
-  else return add(mul(a, b), c);
+  if constexpr (std::is_same_v<T, float>)
+    return fmaf(a, b, c);
+  else if constexpr (std::is_same_v<T, double>)
+    return fma(a, b, c);
+  else
+    return add(mul(a, b), c);
 }
 
 HD int32_t high_product(int32_t a, int32_t b) {
@@ -164,10 +175,14 @@ HD uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector) {
 HD uint32_t funnel_shift(uint32_t low, uint32_t high, uint32_t by, int kind) {
 #ifdef __CUDA_ARCH__
   switch (kind & 3) {
-    case 0: return __funnelshift_l(low, high, by);
-    case 1: return __funnelshift_r(low, high, by);
-    case 2: return __funnelshift_lc(low, high, by);
-    default: return __funnelshift_rc(low, high, by);
+    case 0:
+      return __funnelshift_l(low, high, by);
+    case 1:
+      return __funnelshift_r(low, high, by);
+    case 2:
+      return __funnelshift_lc(low, high, by);
+    default:
+      return __funnelshift_rc(low, high, by);
   }
 #else
   const uint64_t both = uint64_t(high) << 32 | low;
@@ -199,23 +214,32 @@ HD uint32_t sum_of_differences(int32_t a, int32_t b, uint32_t c) {
 #endif
 }
 
-// Conversions. From float to integer: clamped; NaN is 0, or the sign bit alone where 64 bits are involved.
+// Conversions. From float to integer: clamped; NaN is 0, or the sign bit alone where 64 bits are
+// involved.
 template <typename To, typename From>
 HD To convert_wide(From value) {
 #ifdef __CUDA_ARCH__
   constexpr bool wide = std::is_same_v<From, double>;
   if constexpr (std::is_same_v<To, int32_t>) {
-    if constexpr (wide) return __double2int_rz(value);
-    else return __float2int_rz(value);
+    if constexpr (wide)
+      return __double2int_rz(value);
+    else
+      return __float2int_rz(value);
   } else if constexpr (std::is_same_v<To, uint32_t>) {
-    if constexpr (wide) return __double2uint_rz(value);
-    else return __float2uint_rz(value);
+    if constexpr (wide)
+      return __double2uint_rz(value);
+    else
+      return __float2uint_rz(value);
   } else if constexpr (std::is_same_v<To, int64_t>) {
-    if constexpr (wide) return __double2ll_rz(value);
-    else return __float2ll_rz(value);
+    if constexpr (wide)
+      return __double2ll_rz(value);
+    else
+      return __float2ll_rz(value);
   } else {
-    if constexpr (wide) return __double2ull_rz(value);
-    else return __float2ull_rz(value);
+    if constexpr (wide)
+      return __double2ull_rz(value);
+    else
+      return __float2ull_rz(value);
   }
 #else
   using Limits = std::numeric_limits<To>;
@@ -265,7 +289,7 @@ HD uint64_t mixed(uint64_t hash, T value) {
   return hash ^ (hash >> 29);
 }
 
-// Calls: a structure by value, recursion with an array, functions through pointers.
+// Calls: a structure by value, recursion, functions through pointers.
 struct Record {
   int8_t tag;
   uint64_t sum;
@@ -282,16 +306,22 @@ HD_CALL Record mix_record(Record r, uint32_t x) {
   return r;
 }
 HD_CALL uint32_t descend(uint32_t n, uint32_t depth) {  // NOLINT(misc-no-recursion)
-  uint32_t digits[6];
-  for (int i = 0; i < 6; ++i) digits[i] = (n >> (5 * i)) & 31;
-  if (depth == 0 || digits[n % 6] == 7) return n ^ digits[depth % 6];
-  const uint32_t deeper = descend(n * 1664525 + digits[(n >> 8) % 6], depth - 1);
-  return deeper + ((n & 1) ? descend(n >> 1, depth / 2) : digits[deeper % 6]);
+  if (depth == 0 || n % 11 == 7) return n ^ depth;
+  const uint32_t deeper = descend(n * 1664525 + (n >> 8) % 6, depth - 1);
+  return deeper + ((n & 1) ? descend(n >> 1, depth / 2) : n % 97);
 }
-HD_CALL uint64_t twist_add(uint64_t a, uint32_t b) { return a + b; }
-HD_CALL uint64_t twist_xor(uint64_t a, uint32_t b) { return (a ^ b) * 3; }
-HD_CALL uint64_t twist_turn(uint64_t a, uint32_t b) { return rotate(a, int(b & 63)); }
-HD_CALL uint64_t twist_down(uint64_t a, uint32_t b) { return a - descend(b, b & 3); }
+HD_CALL uint64_t twist_add(uint64_t a, uint32_t b) {
+  return a + b;
+}
+HD_CALL uint64_t twist_xor(uint64_t a, uint32_t b) {
+  return (a ^ b) * 3;
+}
+HD_CALL uint64_t twist_turn(uint64_t a, uint32_t b) {
+  return rotate(a, int(b & 63));
+}
+HD_CALL uint64_t twist_down(uint64_t a, uint32_t b) {
+  return a - descend(b, b & 3);
+}
 HD uint64_t twist(uint64_t a, uint32_t b, uint32_t which) {
   uint64_t (*const table[4])(uint64_t, uint32_t) = {twist_add, twist_xor, twist_turn, twist_down};
   return table[which & 3](a, b);

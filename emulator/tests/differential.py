@@ -17,6 +17,7 @@ NUM_THREADS = 96
 NUM_INPUTS = 4
 MAX_BLOCK_DEPTH = 4
 MAX_LOOP_DEPTH = 2
+MAX_LINES = 40  # from there on nothing but assignments is added
 
 
 class _Function:
@@ -38,11 +39,13 @@ class _Function:
             type_ = self._rng.choice(TYPES)
             self._define(type_, f"value_of<{type_}>(in[{i}])")
         for type_ in self._rng.sample(TYPES, 4):
-            self._define(type_, self._expression(type_, 2))
+            self._define(type_, self._expression(type_, 1))
         for _ in range(self._rng.randrange(3)):
             self._define_array()
         if self._rng.random() < 0.3:
-            self._add("Record record = mix_record({1, in[0], 2.5f, {3, 4, 5}, 0.5}, uint32_t(in[1]));")
+            self._add(
+                "Record record = mix_record({1, in[0], 2.5f, {3, 4, 5}, 0.5}, uint32_t(in[1]));"
+            )
             self._record = True
         for _ in range(num_statements):
             self._statement()
@@ -165,7 +168,11 @@ class _Function:
 
     def _bit_operation(self, sub: object) -> str:
         assert callable(sub)
-        word, wide, number = (lambda: sub("uint32_t")), (lambda: sub("uint64_t")), (lambda: sub("int32_t"))
+        word, wide, number = (
+            (lambda: sub("uint32_t")),
+            (lambda: sub("uint64_t")),
+            (lambda: sub("int32_t")),
+        )
         makers = [
             lambda: f"count_ones({wide()})",
             lambda: f"leading_zeros({word()})",
@@ -198,7 +205,8 @@ class _Function:
 
     def _statement(self) -> None:
         choice = self._rng.random()
-        if self._indent > MAX_BLOCK_DEPTH or choice < 0.5:
+        full = self._indent > MAX_BLOCK_DEPTH or len(self._lines) > MAX_LINES
+        if full or choice < 0.5:
             return self._assignment()
         if choice < 0.66:
             return self._if()
@@ -212,15 +220,15 @@ class _Function:
         rng = self._rng
         if self._arrays and rng.random() < 0.25:
             name, type_ = rng.choice(self._arrays)
-            return self._add(f"{name}[{self._index()}] = {self._expression(type_, 3)};")
+            return self._add(f"{name}[{self._index()}] = {self._expression(type_, 2)};")
         if self._record and rng.random() < 0.15:
             return self._add(f"record = mix_record(record, {self._expression('uint32_t', 2)});")
         type_ = rng.choice([t for t, names in self._variables.items() if names])
-        return self._add(f"{rng.choice(self._variables[type_])} = {self._expression(type_, 4)};")
+        return self._add(f"{rng.choice(self._variables[type_])} = {self._expression(type_, 3)};")
 
     def _block(self, ending: str = "}") -> None:
         self._indent += 1
-        for _ in range(self._rng.randrange(1, 4)):
+        for _ in range(self._rng.randrange(1, 3)):
             self._statement()
         self._indent -= 1
         self._add(ending)

@@ -140,6 +140,28 @@ void test_carry_chains() {
   }
 }
 
+// The flag after a subtraction, as an addition sees it, is that there was no borrow: ptxas folds it
+// so.
+void test_carry_after_borrow() {
+  Snippet snippet(R"(
+    .reg .b32 %a, %b, %d, %c, %s, %e;
+    sub.cc.u32 %d, %a, %b; addc.u32 %c, 0, 0;
+    add.cc.u32 %s, %a, %b; subc.u32 %e, 0, 0;)");
+  PerLane<u32> a, b;
+  a.fill(5);
+  b.fill(3);
+  a[7] = 3, b[7] = 5;
+  a[9] = b[9] = 0x80000000;
+  snippet.set("%a", a);
+  snippet.set("%b", b);
+  snippet.run();
+  CHECK_EQ(snippet.get<u32>("%c")[0], 1u);
+  CHECK_EQ(snippet.get<u32>("%c")[7], 0u);
+  CHECK_EQ(snippet.get<u32>("%c")[9], 1u);
+  CHECK_EQ(snippet.get<u32>("%e")[0], ~0u);  // no carry: a borrow
+  CHECK_EQ(snippet.get<u32>("%e")[9], 0u);
+}
+
 void test_wide_carries() {
   Snippet snippet(R"(
     .reg .b64 %a, %b, %s, %c, %d, %e, %h;
@@ -226,6 +248,7 @@ int main() {
   test_min_max();
   test_dot_products();
   test_carry_chains();
+  test_carry_after_borrow();
   test_wide_carries();
   test_carry_flag();
   test_lanes();

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 _current_device = 0
-streams_asked_for: list[int] = []  # devices whose current stream the package wanted
-stream_handle = 0
+_current_handles: dict[int, int] = {}  # of the stream, for each device; else 0, the default one
+streams_asked_for: list[tuple[int, int]] = []  # the device, and the handle that the package got
 
 
 class Device:
@@ -26,6 +26,23 @@ class Device:
     def __exit__(self, *_: object) -> None:
         global _current_device
         _current_device = self._before
+
+
+class ExternalStream:
+    """cupy.cuda.ExternalStream: a handle, and a context in which it is the current stream."""
+
+    def __init__(self, ptr: int, device_id: int = -1) -> None:
+        self.ptr, self.device_id = ptr, device_id
+
+    def __enter__(self) -> ExternalStream:
+        if self.device_id not in (-1, _current_device):
+            raise RuntimeError(f"a stream of device {self.device_id} on device {_current_device}")
+        self._device, self._before = _current_device, _current_handles.get(_current_device, 0)
+        _current_handles[_current_device] = self.ptr
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _current_handles[self._device] = self._before
 
 
 class ndarray:  # noqa: N801
@@ -66,8 +83,9 @@ ndarray.__module__ = "cupy"
 
 
 def _get_current_stream() -> Any:
-    streams_asked_for.append(_current_device)
-    return types.SimpleNamespace(ptr=stream_handle)
+    handle = _current_handles.get(_current_device, 0)
+    streams_asked_for.append((_current_device, handle))
+    return types.SimpleNamespace(ptr=handle)
 
 
 def _asarray(x: Any) -> ndarray:
@@ -86,5 +104,10 @@ def module() -> types.ModuleType:
     cupy.asnumpy = lambda x: np.array(x.host)
     cupy.asarray = _asarray
     cupy.from_dlpack = lambda x: ndarray(np.from_dlpack(x.host), x.__dlpack_device__()[1])
-    cupy.cuda = types.SimpleNamespace(Device=Device, get_current_stream=_get_current_stream)
+    cupy.cuda = types.SimpleNamespace(
+        Device=Device,
+        ExternalStream=ExternalStream,
+        Stream=types.SimpleNamespace(null=ExternalStream(0)),
+        get_current_stream=_get_current_stream,
+    )
     return cupy

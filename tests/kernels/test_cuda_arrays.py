@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,14 +78,23 @@ def test_cupy_arrays_give_cupy_arrays() -> None:
 
 def test_work_goes_to_the_current_stream_of_the_arrays_device(emulator: Any) -> None:
     a = sg.compress(device_array(W))
-    stand_in_cupy.streams_asked_for.clear()
+    asked_for = stand_in_cupy.streams_asked_for
+    asked_for.clear()
     sg.linear(device_array(X), a)
-    assert stand_in_cupy.streams_asked_for == [0]
+    assert asked_for == [(0, 0)]
     handle = emulator.create_stream()
-    for stream in (handle, type("Stream", (), {"ptr": handle})()):
+    assert handle != 0
+    for stream in (handle, SimpleNamespace(ptr=handle), SimpleNamespace(cuda_stream=handle)):
+        asked_for.clear()
         y = sg.linear(device_array(X), a, device_array(BIAS), stream=stream)
         np.testing.assert_array_equal(y.host, EXPECTED)
-    assert stand_in_cupy.streams_asked_for == [0]
+        sg.matmul(a, device_array(X.T), stream=stream)
+        assert asked_for == [(0, handle), (0, handle)]
+    asked_for.clear()
+    with stand_in_cupy.ExternalStream(handle):
+        sg.linear(device_array(X), a)
+        sg.linear(device_array(X), a, stream=0)
+    assert asked_for == [(0, handle), (0, 0)]
 
 
 @pytest.mark.parametrize("foreign", [ByInterface, ByDLPack])

@@ -60,7 +60,10 @@ def test_a_layer_holds_its_weight_packed_and_computes_with_it() -> None:
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies_and_pickles(duplicate: Any) -> None:
-    again = duplicate(make_layer())
+    layer = make_layer()
+    state = layer.__getstate__()  # canonical: it may be loaded where there is no device
+    assert state["_buffers"]["values"].shape == reference.compress(W).values.shape
+    again = duplicate(layer)
     assert is_packed(again)
     assert_computes(again)
 
@@ -98,6 +101,22 @@ def test_state_dicts_are_canonical_and_load_into_packed_layers() -> None:
             assert_computes(new)
 
 
+def test_memory_without_a_weight_is_no_error_before_it_is_used() -> None:
+    """to_empty, which may find anything there, and then a state dict."""
+    layer = sg.SparseLinear(IN, OUT, device="meta", dtype=torch.float16, backend=TORCH.backend)
+    layer.to_empty(device=TORCH.put(W).device)
+    stored = reference.compress(W)
+    layer.values = TORCH.put(stored.values)
+    layer.metadata = TORCH.put(np.zeros_like(stored.metadata))
+    layer.float().half()
+    assert not is_packed(layer)
+    with torch.inference_mode(), pytest.raises(sg.SparsityError, match="metadata"):
+        layer(TORCH.put(X))
+    layer.load_state_dict({"weight": TORCH.put(W), "bias": TORCH.put(BIAS)})
+    assert is_packed(layer)
+    np.testing.assert_array_equal(TORCH.get(layer.weight), W)
+
+
 def test_replaced_buffers_are_seen_and_packed() -> None:
     layer = make_layer()
     stored = reference.compress(reference.prune(-W))
@@ -133,8 +152,20 @@ def test_compiled_and_autocast() -> None:
     np.testing.assert_array_equal(TORCH.get(y).astype(np.float32), EXPECTED.astype(np.float32))
 
 
+def test_autocast_takes_a_layer_of_float32_to_a_kernel() -> None:
+    layer = make_layer().float()
+    assert not is_packed(layer)
+    x = TORCH.put(X)
+    with torch.inference_mode(), torch.autocast(x.device.type, dtype=torch.bfloat16):
+        y = layer(x.float())
+    assert y.dtype == torch.bfloat16
+    np.testing.assert_array_equal(TORCH.get(y).astype(np.float32), EXPECTED.astype(np.float32))
+
+
 def test_moving_a_matrix_between_devices() -> None:
     a = sg.compress(TORCH.put(W), backend=TORCH.backend)
+    with pytest.raises(TypeError):
+        a.to(torch.float32)  # a device, not a dtype
     if not a._values.is_cuda:
         assert a.to("cpu") is a  # the emulated device's memory is the host's
         return

@@ -85,6 +85,12 @@ def test_rows(device: Library, m: int) -> None:
         check_exact(device, m, n, 68, BFLOAT16)
 
 
+def test_more_tiles_than_a_band_has(device: Library) -> None:
+    """CTAs go through bands of 16 tiles of M, the last of which is lower."""
+    for n in (FEW, SOME, MANY):
+        check_exact(device, 17 * 128 + 3, n, 8, FLOAT16)
+
+
 def test_these_shapes_run_every_row_of_the_table(device: Library) -> None:
     rng = np.random.default_rng(0)
 

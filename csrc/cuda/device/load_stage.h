@@ -66,11 +66,12 @@ class BLoader {
   __device__ BLoader(const Problem& problem, TileCoord tile, int thread)
       : thread_(thread), k_(problem.k), k_stride_(problem.b.row_stride) {
     const int64_t n_begin = tile.n * int64_t{kTile.n};
-    n_stride_ = problem.b.col_stride;
     num_rows_ = static_cast<int>(min(problem.n - n_begin, int64_t{kTile.n}));
-    first_row_ = static_cast<const uint16_t*>(problem.b.data) + n_begin * n_stride_;
-    has_aligned_words_ = kBLoad == BLoad::kAny && k_stride_ == 1 &&
-                         (num_rows_ == 1 || n_stride_ % kWordElems == 0) &&
+    first_row_ = static_cast<const uint16_t*>(problem.b.data) + n_begin * problem.b.col_stride;
+    // The stride of a row without a next one is any number, and even a copy of no bytes needs an
+    // aligned address.
+    n_stride_ = num_rows_ > 1 ? problem.b.col_stride : 0;
+    has_aligned_words_ = kBLoad == BLoad::kAny && k_stride_ == 1 && n_stride_ % kWordElems == 0 &&
                          reinterpret_cast<uintptr_t>(first_row_) % kWordBytes == 0;
   }
 

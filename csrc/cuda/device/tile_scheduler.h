@@ -16,12 +16,14 @@ struct TileCoord {
 inline constexpr uint32_t kBandTilesM = 16;
 
 constexpr TileCoord tile_at(uint32_t cta, uint32_t tiles_m, uint32_t tiles_n) {
-  const uint32_t band_ctas = kBandTilesM * tiles_n;
+  const uint32_t band_ctas = (tiles_m < kBandTilesM ? tiles_m : kBandTilesM) * tiles_n;
   const uint32_t band_begin = cta / band_ctas * kBandTilesM;
   const uint32_t rest = tiles_m - band_begin;
   const uint32_t band_height = rest < kBandTilesM ? rest : kBandTilesM;
   const uint32_t in_band = cta % band_ctas;
   return {band_begin + in_band % band_height, in_band / band_height};
 }
+
+static_assert(tile_at(1u << 28, 1, (1u << 28) + 1).n == 1u << 28, "no grid is too wide for a band");
 
 }  // namespace sparse_gemm::cuda

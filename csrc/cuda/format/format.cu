@@ -7,6 +7,7 @@
 #include "cuda/format/format.h"
 #include "cuda/format/packed_tile.h"
 #include "cuda/runtime/cuda_status.h"
+#include "cuda/runtime/launch_kernel.h"
 
 namespace sparse_gemm::cuda {
 namespace {
@@ -219,9 +220,8 @@ Status launch_tiles(void (*kernel)(Params...), const char* what, int64_t num_til
   if (ctas > kMaxCtas) return Status::unsupported(std::string(what) + ": the matrix is too large");
   const DeviceGuard guard(target.device);
   if (!guard.is_ok()) return guard.status();
-  kernel<<<static_cast<unsigned>(ctas), kWarpsPerCta * format::kLanesPerWarp, 0,
-           reinterpret_cast<cudaStream_t>(target.stream)>>>(args...);
-  return cuda_status(cudaGetLastError(), what);
+  return launch_kernel(kernel, what, {ctas, kWarpsPerCta * format::kLanesPerWarp}, target.stream,
+                       args...);
 }
 
 }  // namespace

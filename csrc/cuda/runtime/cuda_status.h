@@ -9,8 +9,10 @@
 
 namespace sparse_gemm::cuda {
 
+// An error that is told here is not left behind for the runtime's next user to find.
 inline Status cuda_status(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return Status::ok();
+  (void)cudaGetLastError();
   const std::string message =
       std::string(what) + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
   return error == cudaErrorMemoryAllocation ? Status::out_of_memory(message)

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cuda/runtime/cuda_status.h"
+#include "cuda/runtime/launch_kernel.h"
 #include "cuda/sm80/configs.h"
 #include "cuda/sm80/gemm_kernel.h"
 #include "cuda/sm80/launch.h"
@@ -50,9 +51,9 @@ Status launch(const Problem& problem, const CudaPlan& plan, uintptr_t stream) {
                              cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
     if (error != cudaSuccess) return cuda_status(error, "asking for shared memory");
   }
-  kernel<<<static_cast<unsigned>(plan.num_ctas), plan.config->tile.num_threads(), shared_bytes,
-           reinterpret_cast<cudaStream_t>(stream)>>>(problem);
-  return cuda_status(cudaGetLastError(), "launching the matrix product");
+  return launch_kernel(kernel, "launching the matrix product",
+                       {plan.num_ctas, plan.config->tile.num_threads(), shared_bytes}, stream,
+                       problem);
 }
 
 }  // namespace sparse_gemm::cuda::sm80
