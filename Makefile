@@ -148,7 +148,9 @@ $(VENV)/base.stamp:
 
 # The CUDA compiler: this machine's own, or else PyPI's. The stamp holds its path.
 FIND_NVCC := $(BIN)/cmake -DPython_EXECUTABLE=$(BIN)/python -P cmake/find_nvcc.cmake
-WITH_NVCC := PATH="$$(dirname "$$(cat $(VENV)/nvcc.stamp)"):$$PATH"
+NVCC_BIN = $(dir $(shell cat $(VENV)/nvcc.stamp))
+# PyPI has no libcudart.so to link with, and its nvcc does not find the rest; the emulator has one.
+WITH_NVCC = PATH="$(NVCC_BIN):$$PATH" LIBRARY_PATH="$(NVCC_BIN)../lib:$(CURDIR)/$(EMULATOR)/lib"
 $(VENV)/nvcc.stamp: $(VENV)/base.stamp
 	test '$(SPARSE_GEMM_CUDA)' = off || $(FIND_NVCC) > $@.part || \
 	  { echo 'installing the CUDA compiler of PyPI'; $(PIP) install $(NVCC) && $(FIND_NVCC) > $@.part; }

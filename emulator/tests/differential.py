@@ -7,6 +7,7 @@ operations that its functions are made of are in `differential.h`.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 INTEGERS = [f"{sign}int{bits}_t" for bits in (8, 16, 32, 64) for sign in ("", "u")]
 FLOATS = ["float", "double"]
@@ -80,7 +81,8 @@ class _Function:
         self._add(f"{type_} {name}[{ARRAY_LENGTH}];")
         value = self._expression(type_, 2)
         self._add(
-            f"for (int i = 0; i < {ARRAY_LENGTH}; ++i) {name}[i] = add({value}, convert<{type_}>(i));"
+            f"for (int i = 0; i < {ARRAY_LENGTH}; ++i) "
+            f"{name}[i] = add({value}, convert<{type_}>(i));"
         )
         self._arrays.append((name, type_))
 
@@ -98,7 +100,7 @@ class _Function:
     def _leaf(self, type_: str) -> str:
         rng = self._rng
         if self._arrays and rng.random() < 0.2:
-            name, element = rng.choice(self._arrays)
+            name, _ = rng.choice(self._arrays)
             index = self._index()
             return f"convert<{type_}>({name}[{index}])"
         if self._record and rng.random() < 0.2:
@@ -136,8 +138,7 @@ class _Function:
             return f"convert<{type_}>({self._bit_operation(sub)})"
         return self._integer_operation(type_, sub)
 
-    def _float_operation(self, type_: str, sub: object) -> str:
-        assert callable(sub)
+    def _float_operation(self, type_: str, sub: Callable[..., str]) -> str:
         rng = self._rng
         one = rng.choice(["sqrt", "floor", "ceil", "trunc", "rint", "fabs", "-", "round"])
         two = rng.choice(["add", "sub", "mul", "div", "less_of", "more_of"])
@@ -148,8 +149,7 @@ class _Function:
             return f"multiply_add<{type_}>({sub()}, {sub()}, {sub()})"
         return f"{two}<{type_}>({sub()}, {sub()})"
 
-    def _integer_operation(self, type_: str, sub: object) -> str:
-        assert callable(sub)
+    def _integer_operation(self, type_: str, sub: Callable[..., str]) -> str:
         rng = self._rng
         choice = rng.random()
         if choice < 0.25:
@@ -166,14 +166,17 @@ class _Function:
         name = rng.choice(["add", "sub", "mul", "div", "mod", "less_of", "more_of"])
         return f"{name}<{type_}>({sub()}, {sub()})"
 
-    def _bit_operation(self, sub: object) -> str:
-        assert callable(sub)
-        word, wide, number = (
-            (lambda: sub("uint32_t")),
-            (lambda: sub("uint64_t")),
-            (lambda: sub("int32_t")),
-        )
-        makers = [
+    def _bit_operation(self, sub: Callable[..., str]) -> str:
+        def word() -> str:
+            return sub("uint32_t")
+
+        def wide() -> str:
+            return sub("uint64_t")
+
+        def number() -> str:
+            return sub("int32_t")
+
+        makers: list[Callable[[], str]] = [
             lambda: f"count_ones({wide()})",
             lambda: f"leading_zeros({word()})",
             lambda: f"leading_zeros({wide()})",
@@ -311,8 +314,18 @@ int check(const char* name, const uint64_t* in) {
 
 int main() {
   static uint64_t in[NUM_THREADS * NUM_INPUTS];
-  const uint64_t special[] = {0, 1, ~0ull, 1ull << 63, 1ull << 31, 0x7F800000, 0x7FC00000, 0x3F800000,
-                              0x7FF0000000000000, 0x3FF0000000000000, 0x00400000, 0x80000000FFFFFFFF};
+  const uint64_t special[] = {0,
+                              1,
+                              ~0ull,
+                              1ull << 63,
+                              1ull << 31,
+                              0x7F800000,
+                              0x7FC00000,
+                              0x3F800000,
+                              0x7FF0000000000000,
+                              0x3FF0000000000000,
+                              0x00400000,
+                              0x80000000FFFFFFFF};
   uint64_t state = 1;
   for (uint64_t& value : in) {
     state = state * 6364136223846793005u + 1442695040888963407u;

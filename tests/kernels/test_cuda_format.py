@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 import ml_dtypes
@@ -10,7 +12,7 @@ import pytest
 from device_arrays import Array, Library
 
 import sparse_gemm as sg
-from sparse_gemm import _C, reference
+from sparse_gemm import _C, device_format, reference
 
 FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
 DTYPES = (FLOAT16, BFLOAT16)
@@ -49,17 +51,18 @@ def test_prune_compress_and_to_dense(device: Library, shape: tuple[int, int], dt
         assert same_bits(device.get(a.to_dense()), reference.decompress(expected))
 
 
+@pytest.mark.parametrize("k", [70, 72])  # rows that begin anywhere; at multiples of 8 bytes
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.name)
-def test_matrices_of_any_strides(library: Library, dtype: Any) -> None:
-    w = any_bits((18, 70), dtype)
+def test_matrices_of_any_strides(library: Library, dtype: Any, k: int) -> None:
+    w = any_bits((18, k), dtype)
     expected = reference.compress(w, policy="prune")
     wide = np.concatenate([w, np.ones((18, 3), dtype)], axis=1)
     flat = np.concatenate([np.ones(1, dtype), w.reshape(-1)])
     for strided in (
         library.put(w.T).T,
-        library.put(wide)[:, :70],
+        library.put(wide)[:, :k],
         library.put(np.repeat(w, 2, axis=1))[:, ::2],
-        library.put(flat)[1:].reshape(18, 70),
+        library.put(flat)[1:].reshape(18, k),
     ):
         a = sg.compress(strided, policy="prune", backend=library.backend)
         assert same_bits(library.get(a.values), expected.values)
@@ -88,6 +91,38 @@ def test_the_first_violating_group_is_named(
         getattr(sg, call)(device.put(w), backend=device.backend)
     assert str(found.value) == str(expected.value)
     assert (found.value.row, found.value.group) == (row, group)
+
+
+def test_the_first_of_many_violations_is_named(device: Library) -> None:
+    """A lane sees eight groups, and not in the order of rows."""
+    w = np.ones((20, 132), FLOAT16)
+    for row, group in ((0, 0), (0, 1), (3, 9), (8, 0), (17, 32)):
+        w[:row], w[row, : 4 * group] = 0, 0
+        with pytest.raises(sg.SparsityError) as found:
+            sg.check(device.put(w), backend=device.backend)
+        assert (found.value.row, found.value.group) == (row, group)
+
+
+@pytest.mark.parametrize("k", [70, 72])
+def test_memory_that_begins_at_any_element(device: Library, k: int) -> None:
+    """Canonical parts that are given, and what is made: where allocators do not put it."""
+    w = any_bits((18, k), FLOAT16)
+    expected = reference.compress(w, policy="prune")
+    shifted = np.concatenate([np.ones(1, FLOAT16), expected.values.reshape(-1)])
+    values = device.put(shifted)[1:].reshape(expected.values.shape)
+    a = sg.Sparse24Tensor(values, device.put(expected.metadata), w.shape, backend=device.backend)
+    kind = a._kind
+
+    def empty(like: Any, shape: Any, dtype: Any) -> Any:
+        return kind.empty(like, (math.prod(shape) + 1,), dtype)[1:].reshape(*shape)
+
+    off = dataclasses.replace(kind, empty=empty)
+    parts = (off, a._values, a._metadata, a._matrix, a._cuda)
+    found_values, found_metadata = device_format.unpack(*parts)
+    assert same_bits(device.get(found_values), expected.values)
+    assert same_bits(device.get(found_metadata), expected.metadata)
+    dense = device_format.decompress(*parts)
+    assert same_bits(device.get(dense), reference.decompress(expected))
 
 
 def test_minus_zero_is_zero_and_nan_is_not(device: Library) -> None:

@@ -109,3 +109,24 @@ def test_errors_of_ours_are_not_left_to_others() -> None:
     with pytest.raises(RuntimeError, match="choosing the device: invalid device ordinal"):
         _C.cuda_prune(*view, W.ctypes.data, 99, 0)
     assert runtime.cudaPeekAtLastError() == 0
+
+
+@pytest.mark.parametrize("name", ["the dense operand", "out", "bias"])
+def test_elements_that_are_not_aligned_are_refused(name: str) -> None:
+    """A GPU would stop, with an error that names nothing."""
+
+    def odd(x: Any) -> Any:
+        return np.frombuffer(b"-" + x.tobytes(), x.dtype, offset=1).reshape(x.shape)
+
+    a = sg.compress(W, backend="cuda")
+    x, bias = X[0], np.zeros(30, np.float16)
+    out = np.frombuffer(
+        bytearray(2 * 90 + 1), np.float16, offset=1 if name == "out" else 0, count=90
+    )
+    with pytest.raises(ValueError, match=f"{name} is at address .*a multiple of 2"):
+        sg.linear(
+            odd(x) if name == "the dense operand" else x,
+            a,
+            odd(bias) if name == "bias" else bias,
+            out=out.reshape(3, 30),
+        )
