@@ -10,12 +10,15 @@ constexpr int kKiB = 1024;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 
 // Limits: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"; sizes and
-// clocks: NVIDIA's data sheets of the two boards.
+// clocks: NVIDIA's data sheets of the boards. The RTX 5090 stands in for the devices beyond sm_89
+// that run the same instructions: what is their own is not emulated.
 constexpr DeviceModel kModels[] = {
     {"a100", "NVIDIA A100-SXM4-80GB (emulated)", 8, 0, 108, 80 * kGiB, 40 * kKiB * kKiB, 164 * kKiB,
      163 * kKiB, 2048, 32, 5120, 1'410'000, 1'593'000},
     {"rtx4090", "NVIDIA GeForce RTX 4090 (emulated)", 8, 9, 128, 24 * kGiB, 72 * kKiB * kKiB,
      100 * kKiB, 99 * kKiB, 1536, 24, 384, 2'520'000, 10'501'000},
+    {"rtx5090", "NVIDIA GeForce RTX 5090 (emulated)", 12, 0, 170, 32 * kGiB, 96 * kKiB * kKiB,
+     100 * kKiB, 99 * kKiB, 1536, 24, 512, 2'407'000, 14'001'000},
 };
 
 constexpr int kRegisters = 64 * kKiB;  // of an SM, and the most of a CTA

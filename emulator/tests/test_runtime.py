@@ -32,6 +32,7 @@ def test_device_printf_reaches_stdout(programs: Path) -> None:
     [
         ([], ["NVIDIA A100-SXM4-80GB (emulated)|8.0|108", "1"]),
         (["--device", "rtx4090"], ["NVIDIA GeForce RTX 4090 (emulated)|8.9|128", "1"]),
+        (["--device", "rtx5090"], ["NVIDIA GeForce RTX 5090 (emulated)|12.0|170", "1"]),
         (["--sms", "3", "--devices", "2"], ["NVIDIA A100-SXM4-80GB (emulated)|8.0|3", "2"]),
     ],
 )
@@ -63,7 +64,7 @@ def test_the_programs_own_status_comes_through(programs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--device", "h100", "true"], "expected a100 or rtx4090"),
+        (["--device", "h100", "true"], "expected a100, rtx4090 or rtx5090"),
         (["--seed"], "--seed needs a value"),
         (["--frobnicate", "true"], "unknown option --frobnicate"),
         ([], "usage"),
