@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import sparse_gemm as sg
-from sparse_gemm import _C, arrays, devices, planning
+from sparse_gemm import _C, arrays, devices
 
 NO_DEVICE = _C.cuda_device_count() == 0
 needs_no_device = pytest.mark.skipif(not NO_DEVICE, reason="there is a CUDA device here")
@@ -87,52 +87,43 @@ def test_streams_are_handles_or_have_one() -> None:
         devices.stream_handle(-7)
 
 
-def test_sizes_of_packed_storage_agree_with_the_extension() -> None:
+PACKED = {
+    ("2:4", "float16"),
+    ("2:4", "bfloat16"),
+    ("2:4", "int8"),
+    ("2:4", "float8_e4m3fn"),
+    ("2:4", "float8_e5m2"),
+    ("2:4", "int4"),
+    ("1:2", "float32"),
+    ("4:8", "int4"),
+}
+
+
+def pattern_code(pattern: str) -> _C.Pattern:
+    return _C.Pattern.__members__["k" + pattern.replace(":", "of")]
+
+
+@pytest.mark.parametrize(("pattern", "name"), sorted(PACKED))
+def test_sizes_of_packed_storage_agree_with_the_extension(
+    pattern: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer_format = pytest.importorskip("sparse_gemm._layer_format", reason="needs torch")
-    for m, k in itertools.product((0, 1, 15, 16, 17, 64, 100), (0, 1, 4, 63, 64, 65, 1000)):
-        (values,), (metadata,) = layer_format.packed_shapes(m, k)
-        for dtype in (_C.DType.float16, _C.DType.bfloat16):
-            matrix = (_C.Pattern.k2of4, dtype, m, k)
-            assert 2 * values == _C.packed_values_bytes(*matrix)
+    dtype = _C.DType.__members__[name]
+    itemsize = 1 if name == "int4" else arrays.NUMPY_DTYPES[dtype].itemsize
+    for as_8_bit in (False, True) if pattern == "4:8" else (False,):
+        monkeypatch.setattr(layer_format, "stores_as_8_bit", lambda *_, answer=as_8_bit: answer)
+        for m, k in itertools.product((0, 1, 15, 16, 17, 100), (0, 1, 8, 63, 64, 65, 1000)):
+            (values,), (metadata,) = layer_format.packed_shapes(m, k, pattern, dtype, 0)
+            matrix = (pattern_code(pattern), dtype, m, k, as_8_bit)
+            assert itemsize * values == _C.packed_values_bytes(*matrix)
             assert metadata == _C.packed_metadata_bytes(*matrix)
 
 
-def test_only_sixteen_bit_two_of_four_has_packed_storage() -> None:
+def test_which_types_have_packed_storage() -> None:
     supported = {
-        (pattern.name, dtype.name)
+        (pattern.name[1:].replace("of", ":"), dtype.name)
         for pattern in _C.Pattern.__members__.values()
         for dtype in _C.DType.__members__.values()
         if _C.packed_supports(pattern, dtype)
     }
-    assert supported == {("k2of4", "float16"), ("k2of4", "bfloat16")}
-
-
-def test_a_cuda_plan_of_a_made_up_device_prints() -> None:
-    props = _C.CudaProps(name="NVIDIA Made Up", capability=(8, 0), sm_count=108)
-    problem = (4096, 16, 4096, _C.DType.float16, _C.Pattern.k2of4, _C.DType.float16)
-    plan = planning._cuda_plan(problem, props)
-    assert isinstance(plan, sg.Plan)
-    assert plan.multiply_adds == 4096 * 16 * 2048
-    lines = str(plan).splitlines()
-    assert lines[0] == "D[4096,16] = A[4096,4096] @ B[4096,16] on cuda (NVIDIA Made Up)"
-    assert plan.why in lines[1]
-    assert f"{plan.num_ctas} CTA(s) of {plan.num_threads} threads" in str(plan)
-
-
-@pytest.mark.parametrize(
-    ("m", "n", "sm_count", "tile"),
-    [
-        (4096, 16, 108, (64, 16)),
-        (4096, 17, 108, (64, 64)),
-        (4096, 64, 1, (64, 64)),
-        (108 * 128, 65, 108, (128, 128)),  # a CTA for every SM
-        (107 * 128, 65, 108, (64, 64)),  # one too few
-        (64, 4096, 108, (64, 64)),  # 32 CTAs of the largest
-        (1, 1, 1, (64, 16)),
-    ],
-)
-def test_which_tile_a_cuda_plan_takes(m: int, n: int, sm_count: int, tile: tuple[int, int]) -> None:
-    props = _C.CudaProps(sm_count=sm_count)
-    float16, pattern = _C.DType.float16, _C.Pattern.k2of4
-    plan = planning._cuda_plan((m, n, 64, float16, pattern, float16), props)
-    assert (plan.tile_m, plan.tile_n) == tile
+    assert supported == PACKED

@@ -7,12 +7,6 @@
 
 namespace sparse_gemm {
 
-enum class Backend : uint8_t { kCpu, kCuda };
-
-constexpr std::string_view name_of(Backend backend) {
-  return backend == Backend::kCpu ? "cpu" : "cuda";
-}
-
 // Instruction sets of the CPU backend, least capable first.
 enum class Isa : uint8_t { kPortable, kAvx2, kAvx512 };
 
@@ -38,6 +32,11 @@ struct CudaProps {
   int64_t shared_memory_per_sm = 0;
   int64_t l2_bytes = 0;
   int64_t memory_bytes = 0;
+  int max_threads_per_sm = 0;
+  // What the cost model reckons with; 0 where CUDA does not say: core/device_rates.h knows
+  // defaults.
+  int64_t clock_khz = 0;
+  int64_t memory_bytes_per_second = 0;
   int driver_version = 0;
   int runtime_version = 0;
   bool emulated = false;  // the emulator's devices say so in their names

@@ -6,81 +6,158 @@
 namespace sparse_gemm {
 namespace {
 
-// One row for each combination that has a kernel. The dense operand has the sparse one's type.
-struct SupportRow {
-  Backend backend;
-  Pattern pattern;
-  DType ab_dtype;
-  DType d_dtype;
-};
-
-constexpr SupportRow kSupport[] = {
-    {Backend::kCpu, Pattern::k2of4, DType::kFloat32, DType::kFloat32},
-    {Backend::kCpu, Pattern::k2of4, DType::kFloat32, DType::kFloat16},
-    {Backend::kCpu, Pattern::k2of4, DType::kFloat32, DType::kBFloat16},
-    {Backend::kCpu, Pattern::k2of4, DType::kFloat16, DType::kFloat32},
-    {Backend::kCpu, Pattern::k2of4, DType::kFloat16, DType::kFloat16},
-    {Backend::kCpu, Pattern::k2of4, DType::kFloat16, DType::kBFloat16},
-    {Backend::kCpu, Pattern::k2of4, DType::kBFloat16, DType::kFloat32},
-    {Backend::kCpu, Pattern::k2of4, DType::kBFloat16, DType::kFloat16},
-    {Backend::kCpu, Pattern::k2of4, DType::kBFloat16, DType::kBFloat16},
-    {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kInt32},
-    {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kInt8},
-    {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kFloat32},
-    {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kFloat16},
-    {Backend::kCpu, Pattern::k2of4, DType::kInt8, DType::kBFloat16},
-    {Backend::kCuda, Pattern::k2of4, DType::kFloat16, DType::kFloat32},
-    {Backend::kCuda, Pattern::k2of4, DType::kFloat16, DType::kFloat16},
-    {Backend::kCuda, Pattern::k2of4, DType::kFloat16, DType::kBFloat16},
-    {Backend::kCuda, Pattern::k2of4, DType::kBFloat16, DType::kFloat32},
-    {Backend::kCuda, Pattern::k2of4, DType::kBFloat16, DType::kFloat16},
-    {Backend::kCuda, Pattern::k2of4, DType::kBFloat16, DType::kBFloat16},
-};
+std::string text(std::string_view view) {
+  return std::string(view);
+}
 
 bool is_16_bit_float(DType dtype) {
   return dtype == DType::kFloat16 || dtype == DType::kBFloat16;
 }
+bool is_8_bit_float(DType dtype) {
+  return dtype == DType::kFloat8E4M3 || dtype == DType::kFloat8E5M2;
+}
+bool is_4_bit(DType dtype) {
+  return dtype == DType::kInt4x2 || dtype == DType::kUInt4x2;
+}
 
-// What to do when no row fits.
-std::string advice(const Problem& problem, Backend backend) {
-  const DType dtype = problem.a.dtype;
-  if (backend == Backend::kCuda && !is_16_bit_float(dtype)) {
-    return "compress a float16 or bfloat16 copy of the matrix instead";
-  }
+// What an accumulator can be written as.
+bool is_output_of(DType accumulator, DType d) {
+  const bool is_float = d == DType::kFloat32 || is_16_bit_float(d);
+  const bool is_integer = d == DType::kInt32 || d == DType::kInt8;
+  return is_float || (accumulator == DType::kInt32 && is_integer);
+}
+
+std::string operands(const Problem& problem) {
+  const std::string a =
+      text(traits_of(problem.a.pattern).name) + " " + text(name_of(problem.a.dtype));
+  if (problem.a.dtype == problem.b.dtype) return a + " operands";
+  return a + " times " + text(name_of(problem.b.dtype)) + " operands";
+}
+
+Status no_kernel(const char* backend, const Problem& problem, const std::string& advice) {
+  return Status::unsupported("the " + std::string(backend) + " backend has no kernel for " +
+                             operands(problem) + " with " + text(name_of(problem.d.dtype)) +
+                             " output: " + advice);
+}
+
+std::string output_advice(DType dtype, DType accumulator) {
+  return "with " + text(name_of(dtype)) + " operands, out_dtype can be " +
+         (accumulator == DType::kInt32 ? "int32, int8, float32, float16 or bfloat16"
+                                       : "float32, float16 or bfloat16");
+}
+
+// --------------------------------------------------------------------------------------------- cpu
+
+bool is_cpu_type(DType dtype) {
+  return dtype == DType::kFloat32 || is_16_bit_float(dtype) || dtype == DType::kInt8;
+}
+
+std::string cpu_advice(const Problem& problem) {
+  const DType a = problem.a.dtype;
   if (problem.a.pattern == Pattern::k1of2) {
     return "a 1:2 matrix is a valid 2:4 matrix too: compress it with pattern='2:4'";
   }
-  if (dtype == DType::kFloat8E4M3 || dtype == DType::kFloat8E5M2) {
-    return "compress a bfloat16 or float32 copy of the matrix instead";
+  if (a != problem.b.dtype && is_16_bit_float(problem.b.dtype)) {
+    return "it has none for weights of another type than the activations' yet: move both to a CUDA "
+           "device, or compress a " +
+           text(name_of(problem.b.dtype)) + " copy of the matrix";
   }
-  if (problem.a.pattern == Pattern::k4of8)
-    return "compress an int8 copy with pattern='2:4' instead";
-  return "with " + std::string(name_of(dtype)) + " operands, out_dtype can be " +
-         (dtype == DType::kInt8 ? "int32, int8, float32, float16 or bfloat16"
-                                : "float32, float16 or bfloat16");
+  if (is_8_bit_float(a)) return "compress a bfloat16 or float32 copy of the matrix instead";
+  if (is_4_bit(a)) return "compress an int8 copy with pattern='2:4' instead";
+  return output_advice(a, a == DType::kInt8 ? DType::kInt32 : DType::kFloat32);
+}
+
+// -------------------------------------------------------------------------------------------- cuda
+
+// Integer mma.sp of 4-bit operands: native from 8.0 to 8.9, some 230 other instructions after that.
+constexpr int kFirstWithout4Bit = 90;
+
+int capability_of(const CudaProps& props) {
+  return 10 * props.capability_major + props.capability_minor;
+}
+
+std::string version(int capability) {
+  return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
+}
+
+std::string cuda_advice(const Problem& problem) {
+  const DType a = problem.a.dtype;
+  const DType b = problem.b.dtype;
+  const Pattern pattern = problem.a.pattern;
+  if (problem.accumulate_in_f16) return "only float16 operands can be accumulated in float16";
+  if (a == DType::kUInt4x2 || b == DType::kUInt4x2) {
+    return "use int4: subtract 8 from the elements, and add 8 times the sums to the result";
+  }
+  if (a == DType::kFloat32 && b == DType::kFloat32) {
+    return "Tensor Cores keep one float32 of two: compress with pattern='1:2' (multiplied as "
+           "TF32), "
+           "or multiply a .half() or .bfloat16() copy, which can be 2:4";
+  }
+  if (pattern == Pattern::k1of2) {
+    return "a 1:2 matrix is a valid 2:4 matrix too: compress it with pattern='2:4'";
+  }
+  if (a == DType::kInt4x2 && b == DType::kInt4x2) {
+    return "int4 activations need pairs: compress the matrix with pattern='4:8'";
+  }
+  if (a == DType::kInt4x2 && is_16_bit_float(b)) {
+    return "with float16 or bfloat16 activations int4 is 2:4: compress it with pattern='2:4'";
+  }
+  if (a == DType::kInt4x2) return "activations can be int4, with pattern='2:4' float16 or bfloat16";
+  if (a == DType::kInt8) return "activations can be int8, float16 or bfloat16";
+  if (is_8_bit_float(a)) {
+    return "activations can be float8_e4m3fn, float8_e5m2, float16 or bfloat16";
+  }
+  if (is_16_bit_float(a)) return "activations must be " + text(name_of(a)) + " too";
+  return "compress a float16, bfloat16, int8, float8 or int4 matrix";
+}
+
+bool matches(const MultiplyTraits& row, const Problem& problem) {
+  const bool in_f16 = row.accumulator == DType::kFloat16;
+  return row.pattern == problem.a.pattern && row.a == problem.a.dtype && row.b == problem.b.dtype &&
+         in_f16 == problem.accumulate_in_f16;
+}
+
+Status lacks_capability(const MultiplyTraits& row, const CudaProps& props) {
+  return Status::unsupported(text(name_of(row.a)) + " times " + text(name_of(row.b)) +
+                             " needs compute capability " + version(row.least_capability) +
+                             " or later (RTX 40, L4, L40, H100 and newer); " + props.name +
+                             " has " + version(capability_of(props)) +
+                             ": there, multiply float16 or bfloat16 activations, or use int8");
 }
 
 }  // namespace
 
-Status check_supported(const Problem& problem, Backend backend) {
-  const bool found = std::any_of(std::begin(kSupport), std::end(kSupport), [&](const auto& row) {
-    return row.backend == backend && row.pattern == problem.a.pattern &&
-           row.ab_dtype == problem.a.dtype && row.d_dtype == problem.d.dtype;
-  });
+Status check_cpu_support(const Problem& problem) {
+  const DType a = problem.a.dtype;
+  const DType accumulator = a == DType::kInt8 ? DType::kInt32 : DType::kFloat32;
+  const bool found = problem.a.pattern == Pattern::k2of4 && is_cpu_type(a) &&
+                     a == problem.b.dtype && !problem.accumulate_in_f16 &&
+                     is_output_of(accumulator, problem.d.dtype);
   if (found) return Status::ok();
-  return Status::unsupported(
-      "the " + std::string(name_of(backend)) + " backend has no kernel for " +
-      std::string(traits_of(problem.a.pattern).name) + " " + std::string(name_of(problem.a.dtype)) +
-      " operands with " + std::string(name_of(problem.d.dtype)) +
-      " output: " + advice(problem, backend));
+  if (problem.accumulate_in_f16) {
+    return no_kernel("cpu", problem, "it accumulates in float32; leave accumulate at its default");
+  }
+  return no_kernel("cpu", problem, cpu_advice(problem));
 }
 
-Status check_supported(const CudaProps& props) {
-  constexpr int kLeastMajor = 8;  // mma.sp and cp.async came with sm_80
-  if (props.capability_major >= kLeastMajor) return Status::ok();
-  return Status::unsupported(
-      props.name + " has compute capability " + std::to_string(props.capability_major) + "." +
-      std::to_string(props.capability_minor) + "; the cuda backend needs 8.0 or later");
+Status find_multiply(const Problem& problem, const CudaProps& props, Multiply* multiply) {
+  constexpr int kLeast = 80;  // mma.sp and cp.async came with sm_80
+  const int capability = capability_of(props);
+  if (capability < kLeast) {
+    return Status::unsupported(props.name + " has compute capability " + version(capability) +
+                               "; the cuda backend needs 8.0 or later");
+  }
+  const auto* row =
+      std::find_if(std::begin(kMultiplies), std::end(kMultiplies),
+                   [&](const MultiplyTraits& traits) { return matches(traits, problem); });
+  if (row == std::end(kMultiplies)) return no_kernel("cuda", problem, cuda_advice(problem));
+  if (!is_output_of(row->accumulator, problem.d.dtype)) {
+    return no_kernel("cuda", problem, output_advice(row->a, row->accumulator));
+  }
+  if (capability < row->least_capability) return lacks_capability(*row, props);
+  *multiply = static_cast<Multiply>(row - kMultiplies);
+  if (*multiply == Multiply::kS4 && capability >= kFirstWithout4Bit) *multiply = Multiply::kS4AsS8;
+  return Status::ok();
 }
 
 }  // namespace sparse_gemm

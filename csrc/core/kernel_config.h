@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/device_props.h"
+#include "core/multiply.h"
 
 namespace sparse_gemm {
 
@@ -34,9 +35,9 @@ struct CpuConfig {
   std::string_view why;
 };
 
-// How a CUDA kernel cuts its work. A structural type: kernels take it as a template argument.
+// How a CUDA kernel cuts its work. K of a stage follows from the operands' types (core/multiply.h).
 struct CudaTile {
-  int m, n, k;           // of a CTA: rows of A, columns of B, and a stage's slice of K
+  int m, n;              // of a CTA: rows of A, columns of B
   int warps_m, warps_n;  // how the warps share the CTA's tile
   int num_stages;        // of the ring in shared memory
   int ctas_per_sm;       // whose registers an SM must be able to hold
@@ -50,8 +51,32 @@ struct CudaTile {
 struct CudaConfig {
   std::string_view name;
   CudaTile tile;
-  int shared_bytes;  // of a CTA, which follow from the tile
   std::string_view why;
+};
+
+// How the dense operand reaches shared memory.
+enum class BLoad : uint8_t {
+  kAligned,  // K is contiguous and rows begin at multiples of 16 bytes: cp.async of 16 bytes
+  kAny,      // cp.async of 4 bytes where rows begin at multiples of 4, else element by element
+};
+
+inline constexpr int kNumBLoads = 2;
+inline constexpr std::string_view kBLoadNames[kNumBLoads] = {"aligned", "any"};
+
+constexpr std::string_view name_of(BLoad load) {
+  return kBLoadNames[static_cast<int>(load)];
+}
+
+// A kernel that exists: a config for one Multiply and one way to load B, and what a CTA of it
+// needs. A row of cuda/sm80/kernels.h.
+struct CudaKernel {
+  const CudaConfig* config;
+  Multiply multiply;
+  BLoad b_load;
+  int shared_bytes;
+  // Issue slots of a warp for one stage, mma included, as counted in SASS (cuda/sm80/issue_slots.h
+  // says for which architecture); 0 where not counted.
+  int slots_per_stage;
 };
 
 }  // namespace sparse_gemm

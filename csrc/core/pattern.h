@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/dtype.h"
+
 namespace sparse_gemm {
 
 enum class Pattern : uint8_t { k2of4, k1of2, k4of8 };
@@ -43,9 +45,16 @@ constexpr int64_t round_up(int64_t a, int64_t b) {
 constexpr int64_t num_groups(Pattern pattern, int64_t k) {
   return ceil_div(k, traits_of(pattern).group_size);
 }
-// Stored units (elements, or bytes of two 4-bit elements) in a row of values.
+// Stored places in a row of values.
 constexpr int64_t k_compressed(Pattern pattern, int64_t k) {
   return num_groups(pattern, k) * traits_of(pattern).kept_places;
+}
+// Stored units (elements, or bytes of two 4-bit elements) in a row of values. In 2:4 of a 4-bit
+// type the two places that a group keeps share a byte.
+constexpr int64_t k_compressed(Pattern pattern, DType dtype, int64_t k) {
+  const bool is_4_bit = dtype == DType::kInt4x2 || dtype == DType::kUInt4x2;
+  const bool shares = is_4_bit && pattern != Pattern::k4of8;
+  return shares ? ceil_div(k_compressed(pattern, k), 2) : k_compressed(pattern, k);
 }
 // Bytes in a row of canonical metadata.
 constexpr int64_t metadata_row_bytes(Pattern pattern, int64_t k) {

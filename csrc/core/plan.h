@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/cuda_cost.h"
 #include "core/kernel_config.h"
+#include "core/schedule.h"
 
 namespace sparse_gemm {
 
@@ -22,26 +24,17 @@ struct Plan {
   int64_t multiply_adds = 0;    // with the kept weights only
 };
 
-// How the dense operand reaches shared memory.
-enum class BLoad : uint8_t {
-  kAligned,  // K is contiguous and rows begin at multiples of 16 bytes: cp.async of 16 bytes
-  kAny,      // cp.async of 4 bytes where rows begin at multiples of 4, else element by element
-};
-
-inline constexpr int kNumBLoads = 2;
-inline constexpr std::string_view kBLoadNames[kNumBLoads] = {"aligned", "any"};
-
-constexpr std::string_view name_of(BLoad load) {
-  return kBLoadNames[static_cast<int>(load)];
-}
-
 struct CudaPlan {
-  const CudaConfig* config = nullptr;  // a row of cuda/sm80/configs.h
-  BLoad b_load = BLoad::kAny;
-  int64_t num_ctas = 0;             // one for each tile of D
-  int64_t shared_memory_bytes = 0;  // of a CTA
-  int64_t a_bytes = 0;              // packed values and metadata
-  int64_t multiply_adds = 0;        // with the kept weights only
+  const CudaKernel* kernel = nullptr;  // a row of cuda/sm80/kernels.h
+  Schedule schedule;
+  int64_t tiles_m = 0;  // of one matrix of the batch
+  int64_t tiles_n = 0;
+  int64_t workspace_bytes = 0;  // partial sums, which need no initial value
+  int64_t num_counters = 0;     // uint32, zero before and after each launch
+  int64_t a_bytes = 0;          // packed values, metadata and group scales
+  int64_t multiply_adds = 0;    // with the kept weights only
+  CudaCost cost;                // as the planner estimates it
+  bool is_tuned = false;        // chosen by `tune`, not by the estimate
 };
 
 }  // namespace sparse_gemm

@@ -19,12 +19,18 @@ enum class Activation : uint8_t { kNone, kRelu, kGelu, kGeluTanh, kSilu };
 
 inline constexpr int kNumActivations = 5;
 
-// A in canonical storage: contiguous, row-major (docs/format.md).
+// A in canonical storage, contiguous and row-major, or for a CUDA device in packed storage
+// (docs/format.md).
 struct SparseOperand {
   const void* values = nullptr;
   const uint8_t* metadata = nullptr;
   DType dtype = DType::kFloat32;
   Pattern pattern = Pattern::k2of4;
+  // Scales of groups of `group_size` elements of K of a row, 16-bit floats; null if there are none.
+  const void* group_scales = nullptr;
+  DType group_scale_dtype = DType::kFloat16;
+  int group_size = 0;
+  bool is_batched = false;  // one matrix after another; else the same for the whole batch
 };
 
 // Element (row, col) lies at data + row * row_stride + col * col_stride, strides in elements.
@@ -34,6 +40,7 @@ struct DenseOperand {
   DType dtype = DType::kFloat32;
   int64_t row_stride = 0;
   int64_t col_stride = 0;
+  int64_t batch_stride = 0;
 };
 
 // Element i lies at data + i * stride; a stride of 0 gives every row or column the same value.
@@ -58,6 +65,8 @@ struct Problem {
   int64_t m = 0;
   int64_t n = 0;
   int64_t k = 0;
+  int64_t batch = 1;
+  bool accumulate_in_f16 = false;  // of f16 operands
   SparseOperand a;
   DenseOperand b;  // [K,N]
   DenseOperand d;  // [M,N]

@@ -14,11 +14,53 @@ bool is_float_term(DType dtype) {
   return dtype == DType::kFloat32 || dtype == DType::kFloat16 || dtype == DType::kBFloat16;
 }
 
+bool is_4_bit(DType dtype) {
+  return dtype == DType::kInt4x2 || dtype == DType::kUInt4x2;
+}
+
 Status check_term(const char* name, const void* data, DType dtype, bool accepted,
                   const char* expected) {
   if (data == nullptr || accepted) return Status::ok();
   return Status::invalid_argument(std::string(name) + " has dtype " + std::string(name_of(dtype)) +
                                   "; expected " + expected);
+}
+
+Status check_group_scales(const Problem& problem) {
+  const SparseOperand& a = problem.a;
+  if (a.group_size == 0) return Status::ok();
+  if (a.group_size != 32 && a.group_size != 64 && a.group_size != 128) {
+    return Status::invalid_argument("group_size is " + std::to_string(a.group_size) +
+                                    "; expected 32, 64 or 128");
+  }
+  if (a.group_scale_dtype != DType::kFloat16 && a.group_scale_dtype != DType::kBFloat16) {
+    return Status::invalid_argument("group scales have dtype " +
+                                    std::string(name_of(a.group_scale_dtype)) +
+                                    "; expected float16 or bfloat16");
+  }
+  if (problem.b.dtype != DType::kFloat16 && problem.b.dtype != DType::kBFloat16) {
+    return Status::unsupported("group scales need float16 or bfloat16 activations, not " +
+                               std::string(name_of(problem.b.dtype)) +
+                               ": give the matrix one scale for each row instead");
+  }
+  return Status::ok();
+}
+
+// The largest product of two elements, as a kernel forms it: 4-bit ones are multiplied by 16 on the
+// way where a device has no instruction for them (core/multiply.h).
+int64_t max_integer_product(DType dtype) {
+  constexpr int64_t kInt8 = 128 * 128;
+  constexpr int64_t kInt4 = 8 * 8 * 16;
+  return dtype == DType::kInt8 ? kInt8 : kInt4;
+}
+
+Status check_integer_sum(const Problem& problem) {
+  const DType dtype = problem.a.dtype;
+  const bool is_integer = dtype == problem.b.dtype && (dtype == DType::kInt8 || is_4_bit(dtype));
+  if (!is_integer) return Status::ok();
+  const int64_t kept = k_compressed(problem.a.pattern, problem.k) * (is_4_bit(dtype) ? 2 : 1);
+  if (kept <= INT32_MAX / max_integer_product(dtype)) return Status::ok();
+  return Status::unsupported("K is " + std::to_string(problem.k) + ": an int32 sum of that many " +
+                             std::string(name_of(dtype)) + " products could wrap; split K");
 }
 
 }  // namespace
@@ -29,18 +71,14 @@ Status validate(const Problem& problem) {
     return Status::invalid_argument("negative extent: M=" + std::to_string(problem.m) + ", N=" +
                                     std::to_string(problem.n) + ", K=" + std::to_string(problem.k));
   }
-  if (problem.a.dtype != problem.b.dtype) {
-    return Status::invalid_argument("the dense operand has dtype " +
-                                    std::string(name_of(problem.b.dtype)) + ", the sparse one " +
-                                    std::string(name_of(problem.a.dtype)) +
-                                    "; expected the same: convert one of them");
+  if (problem.batch < 0) {
+    return Status::invalid_argument("negative batch: " + std::to_string(problem.batch));
   }
-  constexpr int64_t kMaxInt8Product = 128 * 128;
-  if (problem.a.dtype == DType::kInt8 &&
-      k_compressed(problem.a.pattern, problem.k) > INT32_MAX / kMaxInt8Product) {
-    return Status::unsupported("K is " + std::to_string(problem.k) +
-                               ": an int32 sum of that many int8 products could wrap; split K");
+  if (is_4_bit(problem.b.dtype) && problem.n > 0 && problem.b.row_stride != 1) {
+    return Status::invalid_argument("4-bit activations must be contiguous along K, two a byte");
   }
+  if (Status status = check_group_scales(problem); !status.is_ok()) return status;
+  if (Status status = check_integer_sum(problem); !status.is_ok()) return status;
   const Epilogue& e = problem.epilogue;
   for (const Status& status :
        {check_term("w_scale", e.scale_m.data, e.scale_m.dtype, is_scale_type(e.scale_m.dtype),
