@@ -13,7 +13,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Case(NamedTuple):
-    """One pattern and element type. `bits` is the place's storage: what the C++ code moves."""
+    """One pattern and element type. `bits` is what the C++ code moves: a place, or two elements."""
 
     pattern: str
     dtype: Any
@@ -40,8 +40,13 @@ class Case(NamedTuple):
         return "float" in self.name
 
     @property
-    def is_pair(self) -> bool:
-        return self.pattern == "4:8"
+    def is_4_bit(self) -> bool:
+        return np.dtype(self.dtype).name in ("int4", "uint4")
+
+    @property
+    def places_in_a_cell(self) -> int:
+        """Places that share one of `bits`: in 2:4 of a 4-bit type two."""
+        return 2 if self.is_4_bit and self.pattern == "2:4" else 1
 
     @property
     def c_pattern(self) -> Any:
@@ -59,6 +64,7 @@ CASES = [
     Case("2:4", np.int8, np.uint8),
     Case("2:4", ml_dtypes.float8_e4m3fn, np.uint8),
     Case("2:4", ml_dtypes.float8_e5m2, np.uint8),
+    Case("2:4", ml_dtypes.int4, np.uint8),
     Case("1:2", np.float32, np.uint32),
     Case("4:8", ml_dtypes.int4, np.uint8),
     Case("4:8", ml_dtypes.uint4, np.uint8),
@@ -70,13 +76,27 @@ CASE = {case.name: case for case in CASES}
 
 
 def packed(case: Case, w: Array) -> Array:
-    """w as the C++ code takes it: the bits of its places [M, ceil(K / place size)]."""
-    if not case.is_pair:
+    """w as the C++ code takes it: the bits of its elements, 4-bit ones two to a byte."""
+    if not case.is_4_bit:
         return w.view(case.bits)
     even = np.zeros((w.shape[0], w.shape[1] + w.shape[1] % 2), w.dtype)
     even[:, : w.shape[1]] = w
     nibbles = even.astype(np.int8).view(np.uint8) & 0xF
     return nibbles[:, 0::2] | nibbles[:, 1::2] << 4
+
+
+def cells_of(case: Case, places: Array) -> Array:
+    """Places, one of `bits` each, as they lie in memory."""
+    if case.places_in_a_cell == 1:
+        return places
+    return places[..., 0::2] | places[..., 1::2] << 4
+
+
+def places_of(case: Case, cells: Array) -> Array:
+    """The inverse."""
+    if case.places_in_a_cell == 1:
+        return cells
+    return np.stack([cells & 0xF, cells >> 4], axis=-1).reshape(*cells.shape[:-1], -1)
 
 
 def view_of(case: Case, bits: Array, k: int) -> tuple[Any, ...]:
@@ -117,7 +137,7 @@ def compress(
 ) -> tuple[Array, Array, Any]:
     """values, metadata, and the position of the violation or None."""
     rows = bits.shape[0]
-    values = Guarded((rows, _C.k_compressed(case.c_pattern, k)), case.bits)
+    values = Guarded((rows, _C.k_compressed(case.c_pattern, case.c_dtype, k)), case.bits)
     metadata = Guarded((rows, _C.metadata_row_bytes(case.c_pattern, k)), np.uint8)
     violation = _C.compress(
         *view_of(case, bits, k),
@@ -132,7 +152,7 @@ def compress(
 
 def decompress(case: Case, values: Array, metadata: Array, k: int, threads: int = 1) -> Array:
     rows = values.shape[0]
-    out = Guarded((rows, -(-k // 2) if case.is_pair else k), case.bits)
+    out = Guarded((rows, -(-k // 2) if case.is_4_bit else k), case.bits)
     addresses = values.ctypes.data, metadata.ctypes.data
     address = out.array.ctypes.data
     _C.decompress(*addresses, case.c_dtype, case.c_pattern, rows, k, address, threads)
@@ -150,7 +170,7 @@ def check_metadata(case: Case, metadata: Array, k: int, threads: int = 1) -> Any
 def random_bits(rng: np.random.Generator, case: Case, m: int, k: int) -> Array:
     """Any bit pattern; a third of the elements are zero, many of the others inf or nan."""
     zero = rng.random((m, k)) < 1 / 3
-    if case.is_pair:
+    if case.is_4_bit:
         low, high = (-8, 8) if case.dtype is ml_dtypes.int4 else (0, 16)
         return np.where(zero, 0, rng.integers(low, high, (m, k))).astype(case.dtype)
     bits = rng.integers(0, np.iinfo(case.bits).max, (m, k), case.bits, endpoint=True)

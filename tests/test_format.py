@@ -11,11 +11,13 @@ from format_cases import (
     CASES,
     Array,
     Case,
+    cells_of,
     check,
     check_metadata,
     compress,
     decompress,
     packed,
+    places_of,
     prune,
     random_bits,
     random_sparse,
@@ -83,13 +85,14 @@ def test_nibble_for_each_mask_of_non_zeros(case: Case) -> None:
     two = {"00": 0xE, "10": 0x4, "01": 0xE, "11": None}
     for mask, nibble in (two if case.places == 2 else four).items():
         group = np.array([[int(bit) * (i + 1) for i, bit in enumerate(mask)]], case.bits)
-        values, metadata, violation = compress(case, group, case.group)
-        assert check(case, group, case.group) == violation == (None if nibble else (0, 0))
+        cells = cells_of(case, group)
+        values, metadata, violation = compress(case, cells, case.group)
+        assert check(case, cells, case.group) == violation == (None if nibble else (0, 0))
         if nibble is not None:
             spare = 0xE
             assert metadata.tolist() == [[nibble | spare << 4]]
             stored = [nibble & 3, nibble >> 2] if case.kept == 2 else [(nibble & 3) // 2]
-            assert values.tolist() == [group[0, stored].tolist()]
+            assert places_of(case, values).tolist() == [group[0, stored].tolist()]
 
 
 @each([case for case in CASES if case.is_floating_point])
@@ -112,7 +115,7 @@ def test_prune_orders_magnitudes_exactly() -> None:
     def kept(name: str, *group: float) -> list[int]:
         case = CASE[name]
         bits = packed(case, np.array([group], case.dtype))
-        return np.flatnonzero(prune(case, bits, case.group)[0]).tolist()
+        return np.flatnonzero(places_of(case, prune(case, bits, case.group)[0])).tolist()
 
     nan, inf = float("nan"), float("inf")
     for name in ("2:4-float32", "2:4-float16", "2:4-bfloat16", "2:4-float8_e5m2"):
@@ -123,6 +126,7 @@ def test_prune_orders_magnitudes_exactly() -> None:
     assert kept("2:4-float32", 1e-45, -3e-45, 1e-45, 1e-45) == [0, 1]  # subnormal
     assert kept("2:4-float32", 1, -1.0000001, 1.0000002, 1) == [1, 2]
     assert kept("2:4-int8", 127, -127, -128, 1) == [0, 2]
+    assert kept("2:4-int4", 7, -7, -8, 1) == [0, 2]
     assert kept("1:2-float32", 1, -1) == [0]
     assert kept("1:2-float32", 1, nan) == [1]
     # Pairs, by the sum of squares: 32 < 36 < 64.
@@ -130,8 +134,9 @@ def test_prune_orders_magnitudes_exactly() -> None:
     assert kept("4:8-uint4", 15, 0, 10, 12, 11, 11, 1, 1) == [1, 2]  # 225 < 242 < 244
     assert kept("4:8-uint4", 15, 0, 9, 12, 10, 10, 1, 1) == [0, 1]  # 225 = 225 > 200
     for case in CASES:
-        ties = np.full((1, case.places), 1, case.bits)
-        assert np.flatnonzero(prune(case, ties, case.group)[0]).tolist() == list(range(case.kept))
+        ties = cells_of(case, np.full((1, case.places), 1, case.bits))
+        kept_places = places_of(case, prune(case, ties, case.group)[0])
+        assert np.flatnonzero(kept_places).tolist() == list(range(case.kept))
 
 
 @each_case
@@ -168,7 +173,7 @@ def test_strides_and_alignment_do_not_matter(case: Case) -> None:
     np.testing.assert_array_equal(prune(case, same_row, k), np.repeat(pruned[:1], m, axis=0))
 
 
-@each([case for case in CASES if case.is_pair])
+@each([case for case in CASES if case.is_4_bit])
 def test_the_nibble_past_an_odd_k_is_neither_read_nor_kept(case: Case) -> None:
     for k in (1, 7, 9, 17):
         clean = np.full((2, (k + 1) // 2), 0x01, np.uint8)
@@ -208,17 +213,19 @@ def test_results_do_not_depend_on_the_number_of_threads(case: Case) -> None:
 def test_the_first_violation_is_the_one_reported(case: Case, threads: int) -> None:
     m, k = LARGE
     rng = np.random.default_rng(4)
-    bits = np.zeros((m, -(-k // 2) if case.is_pair else k), case.bits)
+    bits = np.zeros((m, -(-k // 2) if case.is_4_bit else k), case.bits)
     whole_groups = k // case.group
+    one = cells_of(case, np.ones(case.places, case.bits))
+    cells, kept = one.size, case.kept // case.places_in_a_cell
     places = sorted({(int(rng.integers(m)), int(rng.integers(whole_groups))) for _ in range(40)})
     for row, group in places:
-        bits[row, group * case.places : (group + 1) * case.places] = 1
+        bits[row, group * cells : (group + 1) * cells] = one
     for row, group in places:
         assert check(case, bits, k, threads) == (row, group)
         assert compress(case, bits, k, "raise_", threads)[2] == (row, group)
         assert check(case, np.asfortranarray(bits), k, threads) == (row, group)
-        bits[row, group * case.places] = 0
-        bits[row, group * case.places + 1 : (group + 1) * case.places - case.kept] = 0
+        bits[row, group * cells] = 0
+        bits[row, group * cells + 1 : (group + 1) * cells - kept] = 0
     assert check(case, bits, k, threads) is None
 
 
@@ -347,5 +354,5 @@ def test_what_cannot_be_compressed_is_refused() -> None:
 def test_geometry_is_the_references(case: Case) -> None:
     for k in range(40):
         oracle = reference.compress(np.zeros((1, k), case.dtype), case.pattern)
-        assert _C.k_compressed(case.c_pattern, k) == oracle.values.shape[1]
+        assert _C.k_compressed(case.c_pattern, case.c_dtype, k) == oracle.values.shape[1]
         assert _C.metadata_row_bytes(case.c_pattern, k) == oracle.metadata.shape[1]

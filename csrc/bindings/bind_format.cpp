@@ -114,8 +114,8 @@ void bind_format(py::module_& m) {
 
   m.def("supports", &format::supports, arg("pattern"), arg("dtype"),
         "Whether matrices of dtype can be compressed with pattern.");
-  m.def("k_compressed", &k_compressed, arg("pattern"), arg("k"),
-        "Units (elements, or bytes of two 4-bit ones) in a row of values.");
+  m.def("k_compressed", py::overload_cast<Pattern, DType, int64_t>(&k_compressed), arg("pattern"),
+        arg("dtype"), arg("k"), "Units (elements, or bytes of two 4-bit ones) in a row of values.");
   m.def("metadata_row_bytes", &metadata_row_bytes, arg("pattern"), arg("k"),
         "Bytes in a row of canonical metadata.");
   m.def("check", &check, arg("w"), arg("dtype"), arg("rows"), arg("k"), arg("row_stride"),

@@ -32,7 +32,7 @@ std::optional<GroupPosition> check(const DenseView& w, Pattern pattern, int num_
     for_each_span<C>(w, num_threads, [&](const Span& span) {
       const int64_t first_group = span.unit * kGroupsPerMetadataByte;
       if (first.is_before(span.row, first_group)) return;
-      const int64_t violation = C::first_violation(span.dense, span.groups);
+      const int64_t violation = first_violation<C>(span.dense, span.groups);
       if (violation < span.groups) first.report(span.row, first_group + violation);
     });
   });

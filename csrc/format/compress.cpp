@@ -11,7 +11,6 @@ namespace {
 // Stores the kept places of one group and returns its nibble, or kTooMany.
 template <typename C, Policy policy>
 SPARSE_GEMM_INLINE unsigned compress_group(const std::byte* group, std::byte* values) {
-  using Storage = typename C::Storage;
   unsigned nonzero = C::nonzero_mask(group);
   unsigned unpruned = ~0u;
   if constexpr (policy == Policy::kPrune) {
@@ -19,13 +18,8 @@ SPARSE_GEMM_INLINE unsigned compress_group(const std::byte* group, std::byte* va
     nonzero &= unpruned;
   }
   const unsigned nibble = C::nibble_of(nonzero);
-  for (int slot = 0; slot < C::kKept; ++slot) {
-    const int place = C::stored_place(nibble, slot);
-    const auto value = load<Storage>(group + place * C::kPlaceBytes);
-    // What fills up a group need not be what prune kept: a pruned -0.0 must come out as +0.
-    const auto all_ones_if_kept = static_cast<Storage>(0u - (unpruned >> place & 1));
-    store<Storage>(values + slot * C::kPlaceBytes, value & all_ones_if_kept);
-  }
+  // What fills up a group need not be what prune kept: a pruned -0.0 must come out as +0.
+  C::keep(group, nibble, unpruned, values);
   return nibble;
 }
 
@@ -66,7 +60,7 @@ std::optional<GroupPosition> compress_matrix(const DenseView& w, std::byte* valu
       std::memcpy(span_values, kept, C::kKeptBytes);
     }
     if (!is_sparse) {
-      first.report(span.row, first_group + C::first_violation(span.dense, span.groups));
+      first.report(span.row, first_group + first_violation<C>(span.dense, span.groups));
     }
   });
   return first.get();

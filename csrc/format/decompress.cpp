@@ -9,39 +9,28 @@ namespace sparse_gemm::format {
 namespace {
 
 template <typename C>
-SPARSE_GEMM_INLINE void decompress_group(const std::byte* values, unsigned nibble,
-                                         std::byte* group) {
-  std::memset(group, 0, C::kGroupBytes);
-  for (int slot = 0; slot < C::kKept; ++slot) {
-    const auto value = load<typename C::Storage>(values + slot * C::kPlaceBytes);
-    store(group + C::stored_place(nibble, slot) * C::kPlaceBytes, value);
-  }
-}
-
-template <typename C>
 [[gnu::noinline]] void decompress_units(const std::byte* values, const uint8_t* metadata,
                                         int64_t units, std::byte* dense) {
   for (int64_t unit = 0; unit < units; ++unit) {
     const unsigned byte = metadata[unit];
     const std::byte* kept = values + unit * kUnitKeptBytes<C>;
     std::byte* group = dense + unit * kUnitBytes<C>;
-    decompress_group<C>(kept, byte & 0xF, group);
-    decompress_group<C>(kept + C::kKeptBytes, byte >> kMetadataBitsPerGroup,
-                        group + C::kGroupBytes);
+    C::spread(kept, byte & 0xF, group);
+    C::spread(kept + C::kKeptBytes, byte >> kMetadataBitsPerGroup, group + C::kGroupBytes);
   }
 }
 
 // A row's last unit, of which only a part lies within the row: `groups` of its values are there,
-// and `places` of its dense places are written.
+// and `cells` of its dense cells are written.
 template <typename C>
 void decompress_ragged(const std::byte* values, const uint8_t* metadata, int64_t groups,
-                       int64_t places, int64_t k, std::byte* dense) {
+                       int64_t cells, int64_t k, std::byte* dense) {
   std::byte kept[kUnitKeptBytes<C>] = {};
   std::byte padded[kUnitBytes<C>];
   std::memcpy(kept, values, static_cast<size_t>(groups * C::kKeptBytes));
   decompress_units<C>(kept, metadata, 1, padded);
-  clear_past_end<C>(padded + (places - 1) * C::kPlaceBytes, k);
-  std::memcpy(dense, padded, static_cast<size_t>(places * C::kPlaceBytes));
+  clear_past_end<C>(padded + (cells - 1) * C::kCellBytes, k);
+  std::memcpy(dense, padded, static_cast<size_t>(cells * C::kCellBytes));
 }
 
 template <typename C>
@@ -50,20 +39,20 @@ void decompress_matrix(const CompressedView& a, std::byte* out, int num_threads)
   const int64_t groups_per_row = num_groups(C::kPattern, a.k);
   const int64_t units_per_row = metadata_row_bytes(C::kPattern, a.k);
   const int64_t whole_units = num_whole_units<C>(a.k);
-  const int64_t places_per_row = num_places<C>(a.k);
+  const int64_t cells_per_row = num_cells<C>(a.k);
   for_each_tile(a.rows, units_per_row, kUnitBytes<C>, kTileBytes, num_threads, [&](const Tile& t) {
     const int64_t whole_end = std::min(t.unit_end, whole_units);
     for (int64_t row = t.row_begin; row < t.row_end; ++row) {
       const std::byte* row_values = values + row * groups_per_row * C::kKeptBytes;
       const uint8_t* row_metadata = a.metadata + row * units_per_row;
-      std::byte* row_out = out + row * places_per_row * C::kPlaceBytes;
+      std::byte* row_out = out + row * cells_per_row * C::kCellBytes;
       decompress_units<C>(row_values + t.unit_begin * kUnitKeptBytes<C>,
                           row_metadata + t.unit_begin, whole_end - t.unit_begin,
                           row_out + t.unit_begin * kUnitBytes<C>);
       if (t.unit_end > whole_end) {
         decompress_ragged<C>(row_values + whole_end * kUnitKeptBytes<C>, row_metadata + whole_end,
                              groups_per_row - whole_end * kGroupsPerMetadataByte,
-                             places_per_row - whole_end * kUnitPlaces<C>, a.k,
+                             cells_per_row - whole_end * kUnitCells<C>, a.k,
                              row_out + whole_end * kUnitBytes<C>);
       }
     }

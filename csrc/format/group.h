@@ -58,6 +58,17 @@ struct Int8Place {
   }
 };
 
+// One 4-bit integer, as the low half of a byte.
+struct Int4Place {
+  using Storage = uint8_t;
+  static constexpr DType kDType = DType::kInt4x2;
+  static constexpr bool is_nonzero(uint8_t bits) { return bits != 0; }
+  static constexpr uint32_t magnitude(uint8_t bits) {
+    const int value = (bits ^ 8) - 8;
+    return static_cast<uint32_t>(value < 0 ? -value : value);
+  }
+};
+
 // Two 4-bit integers. The sum of their squares orders pairs by their Euclidean norm.
 template <DType dtype, bool kIsSigned>
 struct PairPlace {
@@ -133,6 +144,23 @@ inline constexpr auto kLargestMask = [] {
 }();
 
 // --------------------------------------------------------------------------------------- codecs
+//
+// What a codec works on is a group as it lies in memory: kCells neighbouring units of kCellBytes,
+// which are places, but for NibbleCodec.
+
+// The places that prune keeps: those with the largest magnitudes, of equals the earlier ones.
+// Comparisons are gathered as bits, since a branch on any of them would be taken at random.
+template <int kPlaces, int kKept>
+SPARSE_GEMM_INLINE unsigned largest_mask_of(const uint32_t (&magnitude)[kPlaces]) {
+  unsigned later_wins = 0;
+  int match = 0;
+  for (int i = 0; i < kPlaces; ++i) {
+    for (int j = i + 1; j < kPlaces; ++j) {
+      later_wins |= static_cast<unsigned>(magnitude[j] > magnitude[i]) << match++;
+    }
+  }
+  return kLargestMask<kPlaces, kKept>[later_wins];
+}
 
 template <Pattern pattern, typename PlaceType>
 struct Codec {
@@ -142,9 +170,10 @@ struct Codec {
   static constexpr DType kDType = Place::kDType;
   static constexpr int kPlaces = traits_of(pattern).places;
   static constexpr int kKept = traits_of(pattern).kept_places;
-  static constexpr int64_t kPlaceBytes = sizeof(Storage);
-  static constexpr int64_t kGroupBytes = kPlaces * kPlaceBytes;
-  static constexpr int64_t kKeptBytes = kKept * kPlaceBytes;
+  static constexpr int kCells = kPlaces;
+  static constexpr int64_t kCellBytes = sizeof(Storage);
+  static constexpr int64_t kGroupBytes = kPlaces * kCellBytes;
+  static constexpr int64_t kKeptBytes = kKept * kCellBytes;
   static_assert((kPlaces == 4 && kKept == 2) || (kPlaces == 2 && kKept == 1));
 
   // Which place a nibble's `slot`-th stored value belongs to.
@@ -161,39 +190,132 @@ struct Codec {
   static unsigned nonzero_mask(const std::byte* group) {
     unsigned mask = 0;
     for (int i = 0; i < kPlaces; ++i) {
-      const bool is_nonzero = Place::is_nonzero(load<Storage>(group + i * kPlaceBytes));
+      const bool is_nonzero = Place::is_nonzero(load<Storage>(group + i * kCellBytes));
       mask |= static_cast<unsigned>(is_nonzero) << i;
     }
     return mask;
   }
 
-  // The first of `num_groups` groups with more non-zeros than are kept; num_groups if none has.
-  [[gnu::noinline]] static int64_t first_violation(const std::byte* groups, int64_t num_groups) {
-    int64_t group = 0;
-    while (group < num_groups &&
-           nibble_of(nonzero_mask(groups + group * kGroupBytes)) != kTooMany) {
-      ++group;
-    }
-    return group;
-  }
-
-  // The places that prune keeps: those with the largest magnitudes, of equals the earlier ones.
-  // Comparisons are gathered as bits, since a branch on any of them would be taken at random.
   static unsigned largest_mask(const std::byte* group) {
     uint32_t magnitude[kPlaces];
     for (int i = 0; i < kPlaces; ++i) {
-      magnitude[i] = Place::magnitude(load<Storage>(group + i * kPlaceBytes));
+      magnitude[i] = Place::magnitude(load<Storage>(group + i * kCellBytes));
     }
-    unsigned later_wins = 0;
-    int match = 0;
+    return largest_mask_of<kPlaces, kKept>(magnitude);
+  }
+
+  // Stores the places that `nibble` names; those that are not in `mask` as +0.
+  SPARSE_GEMM_INLINE static void keep(const std::byte* group, unsigned nibble, unsigned mask,
+                                      std::byte* values) {
+    for (int slot = 0; slot < kKept; ++slot) {
+      const int place = stored_place(nibble, slot);
+      const auto value = load<Storage>(group + place * kCellBytes);
+      store<Storage>(values + slot * kCellBytes, value & all_ones_if(mask >> place & 1));
+    }
+  }
+
+  // The inverse.
+  SPARSE_GEMM_INLINE static void spread(const std::byte* values, unsigned nibble,
+                                        std::byte* group) {
+    std::memset(group, 0, kGroupBytes);
+    for (int slot = 0; slot < kKept; ++slot) {
+      const auto value = load<Storage>(values + slot * kCellBytes);
+      store(group + stored_place(nibble, slot) * kCellBytes, value);
+    }
+  }
+
+  // Copies a group, the places that are not in `mask` as +0.
+  SPARSE_GEMM_INLINE static void mask_places(const std::byte* group, unsigned mask,
+                                             std::byte* out) {
     for (int i = 0; i < kPlaces; ++i) {
-      for (int j = i + 1; j < kPlaces; ++j) {
-        later_wins |= static_cast<unsigned>(magnitude[j] > magnitude[i]) << match++;
-      }
+      const auto value = load<Storage>(group + i * kCellBytes);
+      store<Storage>(out + i * kCellBytes, value & all_ones_if(mask >> i & 1));
     }
-    return kLargestMask<kPlaces, kKept>[later_wins];
+  }
+
+ private:
+  static constexpr Storage all_ones_if(unsigned bit) { return static_cast<Storage>(0u - bit); }
+};
+
+// 2:4 of 4-bit elements: a group is two bytes, what it keeps is one, the first place in the low
+// half.
+template <typename PlaceType>
+struct NibbleCodec {
+  using Place = PlaceType;
+  static constexpr Pattern kPattern = Pattern::k2of4;
+  static constexpr DType kDType = Place::kDType;
+  static constexpr int kPlaces = 4;
+  static constexpr int kKept = 2;
+  using Storage = uint8_t;  // of a cell: two places
+  static constexpr int kCells = 2;
+  static constexpr int64_t kCellBytes = 1;
+  static constexpr int64_t kGroupBytes = 2;
+  static constexpr int64_t kKeptBytes = 1;
+
+  static constexpr unsigned nibble_of(unsigned nonzero_mask) {
+    return kNibbleOfFourPlaces[nonzero_mask];
+  }
+
+  static unsigned nonzero_mask(const std::byte* group) {
+    const unsigned bits = bits_of(group);
+    unsigned mask = 0;
+    for (int i = 0; i < kPlaces; ++i) {
+      mask |= static_cast<unsigned>(Place::is_nonzero(place(bits, i))) << i;
+    }
+    return mask;
+  }
+
+  static unsigned largest_mask(const std::byte* group) {
+    const unsigned bits = bits_of(group);
+    uint32_t magnitude[kPlaces];
+    for (int i = 0; i < kPlaces; ++i) magnitude[i] = Place::magnitude(place(bits, i));
+    return largest_mask_of<kPlaces, kKept>(magnitude);
+  }
+
+  SPARSE_GEMM_INLINE static void keep(const std::byte* group, unsigned nibble, unsigned mask,
+                                      std::byte* values) {
+    const unsigned bits = bits_of(group) & spread_mask(mask);
+    const unsigned first = place(bits, nibble & 3);
+    const unsigned second = place(bits, nibble >> 2 & 3);
+    *values = static_cast<std::byte>(first | second << 4);
+  }
+
+  SPARSE_GEMM_INLINE static void spread(const std::byte* values, unsigned nibble,
+                                        std::byte* group) {
+    const auto kept = std::to_integer<unsigned>(*values);
+    store_bits(group, (kept & 0xF) << 4 * (nibble & 3) | kept >> 4 << 4 * (nibble >> 2 & 3));
+  }
+
+  SPARSE_GEMM_INLINE static void mask_places(const std::byte* group, unsigned mask,
+                                             std::byte* out) {
+    store_bits(out, bits_of(group) & spread_mask(mask));
+  }
+
+ private:
+  static unsigned bits_of(const std::byte* group) {
+    return std::to_integer<unsigned>(group[0]) | std::to_integer<unsigned>(group[1]) << 8;
+  }
+  static void store_bits(std::byte* group, unsigned bits) {
+    group[0] = static_cast<std::byte>(bits & 0xFF);
+    group[1] = static_cast<std::byte>(bits >> 8 & 0xFF);
+  }
+  static constexpr uint8_t place(unsigned bits, unsigned i) { return bits >> 4 * i & 0xF; }
+  // 0xF for each place of the mask.
+  static constexpr unsigned spread_mask(unsigned mask) {
+    return ((mask & 1) | (mask & 2) << 3 | (mask & 4) << 6 | (mask & 8) << 9) * 0xF;
   }
 };
+
+// The first of `num_groups` groups with more non-zeros than are kept; num_groups if none has.
+template <typename C>
+[[gnu::noinline]] int64_t first_violation(const std::byte* groups, int64_t num_groups) {
+  int64_t group = 0;
+  while (group < num_groups &&
+         C::nibble_of(C::nonzero_mask(groups + group * C::kGroupBytes)) != kTooMany) {
+    ++group;
+  }
+  return group;
+}
 
 // Every pair of a pattern and a type that can be compressed. This list is the dispatch table.
 template <typename... Codecs>
@@ -218,7 +340,7 @@ using AllCodecs =
     CodecList<Codec<Pattern::k2of4, Float32Place>, Codec<Pattern::k2of4, Float16Place>,
               Codec<Pattern::k2of4, BFloat16Place>, Codec<Pattern::k2of4, Int8Place>,
               Codec<Pattern::k2of4, Float8E4M3Place>, Codec<Pattern::k2of4, Float8E5M2Place>,
-              Codec<Pattern::k1of2, Float32Place>, Codec<Pattern::k4of8, Int4PairPlace>,
-              Codec<Pattern::k4of8, UInt4PairPlace>>;
+              NibbleCodec<Int4Place>, Codec<Pattern::k1of2, Float32Place>,
+              Codec<Pattern::k4of8, Int4PairPlace>, Codec<Pattern::k4of8, UInt4PairPlace>>;
 
 }  // namespace sparse_gemm::format

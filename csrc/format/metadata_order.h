@@ -88,6 +88,7 @@ struct LaneOrder {
   constexpr int num_lanes() const { return rows * num_groups / kNibblesPerRegister; }
   // The valid selectors are 0 to num_selectors() - 1.
   constexpr int num_selectors() const { return kLanesPerQuad / lanes_per_quad(); }
+  constexpr bool operator==(const LaneOrder&) const = default;
 };
 
 constexpr LaneBit lane_bit(LaneOrder order, int selector, RowGroup at) {

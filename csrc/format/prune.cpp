@@ -10,14 +10,8 @@ namespace {
 
 template <typename C>
 [[gnu::noinline]] void prune_groups(const std::byte* dense, int64_t groups, std::byte* out) {
-  using Storage = typename C::Storage;
   for (int64_t offset = 0; offset < groups * C::kGroupBytes; offset += C::kGroupBytes) {
-    const unsigned kept = C::largest_mask(dense + offset);
-    for (int i = 0; i < C::kPlaces; ++i) {
-      const int64_t place = offset + i * C::kPlaceBytes;
-      const auto all_ones_if_kept = static_cast<Storage>(0u - (kept >> i & 1));
-      store<Storage>(out + place, load<Storage>(dense + place) & all_ones_if_kept);
-    }
+    C::mask_places(dense + offset, C::largest_mask(dense + offset), out + offset);
   }
 }
 
@@ -25,11 +19,11 @@ template <typename C>
 
 void prune(const DenseView& w, Pattern pattern, void* out, int num_threads) {
   AllCodecs::visit(pattern, w.dtype, [&]<typename C>() {
-    const int64_t row_bytes = num_places<C>(w.k) * C::kPlaceBytes;
+    const int64_t row_bytes = num_cells<C>(w.k) * C::kCellBytes;
     for_each_span<C>(w, num_threads, [&](const Span& span) {
       std::byte* target =
           static_cast<std::byte*>(out) + span.row * row_bytes + span.unit * kUnitBytes<C>;
-      const int64_t bytes = span.places * C::kPlaceBytes;
+      const int64_t bytes = span.cells * C::kCellBytes;
       if (bytes == span.units * kUnitBytes<C>) {
         prune_groups<C>(span.dense, span.groups, target);
       } else {

@@ -28,29 +28,29 @@ inline constexpr int64_t kGatherBytes = 2 * 1024;
 
 // The unit of walking along K is the metadata byte: two groups.
 template <typename C>
-inline constexpr int64_t kUnitPlaces = kGroupsPerMetadataByte * C::kPlaces;
+inline constexpr int64_t kUnitCells = kGroupsPerMetadataByte * C::kCells;
 template <typename C>
 inline constexpr int64_t kUnitBytes = kGroupsPerMetadataByte * C::kGroupBytes;
 template <typename C>
 inline constexpr int64_t kUnitKeptBytes = kGroupsPerMetadataByte * C::kKeptBytes;
 
 template <typename C>
-inline constexpr int kElementsPerPlace = traits_of(C::kPattern).group_size / C::kPlaces;
+inline constexpr int kElementsPerCell = traits_of(C::kPattern).group_size / C::kCells;
 
-// Places in a row of k elements; half of the last one is unused if a place is a pair and k is odd.
+// Cells in a row of k elements; half of the last one is unused if a cell is a pair and k is odd.
 template <typename C>
-constexpr int64_t num_places(int64_t k) {
-  return ceil_div(k, kElementsPerPlace<C>);
+constexpr int64_t num_cells(int64_t k) {
+  return ceil_div(k, kElementsPerCell<C>);
 }
 // The units that lie wholly within a row. At most one more follows.
 template <typename C>
 constexpr int64_t num_whole_units(int64_t k) {
   return k / (kGroupsPerMetadataByte * traits_of(C::kPattern).group_size);
 }
-// Clears the half of a row's last place that lies past K.
+// Clears the half of a row's last cell that lies past K.
 template <typename C>
-void clear_past_end(std::byte* last_place, int64_t k) {
-  if (kElementsPerPlace<C> == 2 && k % 2 == 1) *last_place &= std::byte{0x0F};
+void clear_past_end(std::byte* last_cell, int64_t k) {
+  if (kElementsPerCell<C> == 2 && k % 2 == 1) *last_cell &= std::byte{0x0F};
 }
 
 struct Tile {
@@ -82,20 +82,19 @@ struct Span {
   int64_t unit;            // the first one's index in the row
   int64_t units;           // whole, but for the row's last: then units is 1, filled up with zeros
   int64_t groups;          // of which this many lie within the row
-  int64_t places;          // and this many places
+  int64_t cells;           // and this many cells
   const std::byte* dense;  // units * kUnitBytes, contiguous
   bool is_whole() const { return groups == units * kGroupsPerMetadataByte; }
 };
 
-// Copies `count` places from `first_place` of a row of w to `target`.
+// Copies `count` cells from `first_cell` of a row of w to `target`.
 template <typename C>
-void gather(const DenseView& w, int64_t row, int64_t first_place, int64_t count,
-            std::byte* target) {
-  const int64_t stride = w.col_stride * C::kPlaceBytes;
+void gather(const DenseView& w, int64_t row, int64_t first_cell, int64_t count, std::byte* target) {
+  const int64_t stride = w.col_stride * C::kCellBytes;
   const std::byte* source = static_cast<const std::byte*>(w.data) +
-                            row * w.row_stride * C::kPlaceBytes + first_place * stride;
+                            row * w.row_stride * C::kCellBytes + first_cell * stride;
   for (int64_t i = 0; i < count; ++i) {
-    store(target + i * C::kPlaceBytes, load<typename C::Storage>(source + i * stride));
+    store(target + i * C::kCellBytes, load<typename C::Storage>(source + i * stride));
   }
 }
 
@@ -108,20 +107,20 @@ void for_each_span(const DenseView& w, int num_threads, F&& body) {
     alignas(64) std::byte gathered[kGatherBytes];
     const std::byte* dense = gathered;
     if (is_contiguous) {
-      dense = static_cast<const std::byte*>(w.data) + row * w.row_stride * C::kPlaceBytes +
+      dense = static_cast<const std::byte*>(w.data) + row * w.row_stride * C::kCellBytes +
               unit * kUnitBytes<C>;
     } else {
-      gather<C>(w, row, unit * kUnitPlaces<C>, units * kUnitPlaces<C>, gathered);
+      gather<C>(w, row, unit * kUnitCells<C>, units * kUnitCells<C>, gathered);
     }
-    body(Span{row, unit, units, units * kGroupsPerMetadataByte, units * kUnitPlaces<C>, dense});
+    body(Span{row, unit, units, units * kGroupsPerMetadataByte, units * kUnitCells<C>, dense});
   };
   const auto visit_ragged = [&](int64_t row) {
     std::byte padded[kUnitBytes<C>] = {};
-    const int64_t first_place = whole_units * kUnitPlaces<C>;
-    const int64_t places = num_places<C>(w.k) - first_place;
-    gather<C>(w, row, first_place, places, padded);
-    clear_past_end<C>(padded + (places - 1) * C::kPlaceBytes, w.k);
-    body(Span{row, whole_units, 1, ceil_div(places, C::kPlaces), places, padded});
+    const int64_t first_cell = whole_units * kUnitCells<C>;
+    const int64_t cells = num_cells<C>(w.k) - first_cell;
+    gather<C>(w, row, first_cell, cells, padded);
+    clear_past_end<C>(padded + (cells - 1) * C::kCellBytes, w.k);
+    body(Span{row, whole_units, 1, ceil_div(cells, C::kCells), cells, padded});
   };
   for_each_tile(w.rows, metadata_row_bytes(C::kPattern, w.k), kUnitBytes<C>,
                 is_contiguous ? kTileBytes : kGatherBytes, num_threads, [&](const Tile& tile) {

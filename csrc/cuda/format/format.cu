@@ -1,278 +1,241 @@
-// prune, check, compress, decompress, pack and unpack on the device: one warp a packed tile, each
-// byte read once and written once.
+// prune, check, compress and decompress on the device: between dense matrices and packed ones. One
+// warp a packed tile, each byte read once and written once.
 #include <cstdint>
-#include <string>
 
 #include "cuda/format/device_group.h"
 #include "cuda/format/format.h"
+#include "cuda/format/launch_tiles.h"
 #include "cuda/format/packed_tile.h"
-#include "cuda/runtime/cuda_status.h"
-#include "cuda/runtime/launch_kernel.h"
+#include "cuda/format/row_memory.h"
 
 namespace sparse_gemm::cuda {
 namespace {
 
-// [rows, K] of 16-bit elements at any strides.
-struct DenseMatrix {
-  const uint16_t* data;
-  int64_t rows;
-  int64_t k;
-  int64_t row_stride;
-  int64_t col_stride;
-  bool has_aligned_groups;  // each group is 8 neighbouring bytes at a multiple of 8
+// The dense bytes that a piece is compressed from: twice those that it keeps.
+template <PackedType kType>
+inline constexpr int kDensePieceBytes = 2 * TileTraits<kType>::kPieceBits / 8;
 
-  // A group, with zeros beyond the matrix.
-  __device__ Group group(int64_t row, int64_t group) const {
-    const int64_t k_begin = group * kPlaces;
-    if (row >= rows || k_begin >= k) return {0, 0};
-    const uint16_t* first = data + row * row_stride + k_begin * col_stride;
-    if (has_aligned_groups && k_begin + kPlaces <= k) {
-      const uint2 words = *reinterpret_cast<const uint2*>(first);
-      return {words.x, words.y};
-    }
-    uint32_t place[kPlaces];
-#pragma unroll
-    for (int i = 0; i < kPlaces; ++i) place[i] = k_begin + i < k ? first[i * col_stride] : 0u;
-    return {place[0] | place[1] << kElemBits, place[2] | place[3] << kElemBits};
-  }
-};
+template <PackedType kType, int kPlaceBits>
+using DenseRows = RowMemory<(kPlaceBits < 8 ? 1 : kPlaceBits / 8), kDensePieceBytes<kType>>;
 
-// Contiguous [rows, K] to be written.
-struct DenseOutput {
-  uint16_t* data;
-  int64_t rows;
-  int64_t k;
-  bool has_aligned_groups;  // as DenseMatrix
+template <typename Codec, PackedType kType = format::packed_type_of(Codec::kPattern, Codec::kDType)>
+using DenseRowsOf = DenseRows<kType, Codec::kPlaceBits>;
 
-  // What lies beyond the matrix is dropped.
-  __device__ void put(int64_t row, int64_t group, const Group& value) const {
-    const int64_t k_begin = group * kPlaces;
-    if (row >= rows) return;
-    uint16_t* first = data + row * k + k_begin;
-    if (has_aligned_groups && k_begin + kPlaces <= k) {
-      *reinterpret_cast<uint2*>(first) = make_uint2(value.low, value.high);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kPlaces; ++i) {
-        if (k_begin + i < k) first[i] = value.place(i);
-      }
-    }
-  }
-};
-
-__device__ __forceinline__ int64_t flat_index(const TilePosition& position, PackedGroup at,
-                                              int64_t k) {
-  return position.row_of(at) * format::groups_per_row(k) + position.group_of(at);
+// Group i of a dense piece.
+template <typename Codec, typename Whole>
+__device__ __forceinline__ typename Codec::Group group_of(Whole piece, int i) {
+  return static_cast<typename Codec::Group>(piece >> (i * Codec::kGroupBits));
 }
 
-__device__ __forceinline__ void report(int64_t first, int64_t* violation) {
+// Packed values and metadata of `w`, and the first violation. Without `values` that alone.
+template <typename Codec, PackedType kType>
+__global__ void compress_kernel(TileGrid grid, DenseRowsOf<Codec> w, format::Policy policy,
+                                uint4* values, uint32_t* metadata, int64_t* violation) {
+  using Traits = TileTraits<kType>;
+  const TilePosition<kType> position(grid);
+  if (position.tile >= grid.num_tiles) return;
+  int64_t first = kNoViolation;
+  QuadMetadata<kType> quad;
+  HeldTile<kType> held;
+  for_each_piece<kType>([&](Piece at) {
+    const int64_t row = position.row_of(at);
+    const int64_t piece = position.piece_of(at);
+    const auto dense = w.load(row, piece);
+    uint32_t kept = 0;
+    uint32_t nibbles = 0;
+#pragma unroll
+    for (int i = 0; i < Traits::kPieceGroups; ++i) {
+      auto group = group_of<Codec>(dense, i);
+      if (policy == format::Policy::kPrune) group = Codec::prune(group);
+      const unsigned mask = Codec::nonzero_mask(group);
+      if (Codec::has_too_many(mask)) {
+        first = min(first, row * grid.groups + piece * Traits::kPieceGroups + i);
+      }
+      const uint32_t nibble = Codec::nibble_of(mask);
+      nibbles |= nibble << (format::kBitsPerNibble * i);
+      kept |= Codec::keep(group, nibble) << (Codec::kGroupBits / 2 * i);
+    }
+    quad.put(at, position.t(), nibbles);
+    held.put(at, Traits::kIsWidened ? widened(kept, position.t() >= 2) : kept);
+  });
+  if (values != nullptr) {
+    quad.gather(position.t(), held.metadata);
+    held.store(position.tile, position.lane, values, metadata);
+  }
   if (first != kNoViolation) {
     atomicMin(reinterpret_cast<long long*>(violation), static_cast<long long>(first));
   }
 }
 
-__global__ void check_kernel(DenseMatrix w, int64_t num_tiles, int64_t* violation) {
-  const TilePosition position = tile_position(format::num_packed_k_tiles(w.k));
-  if (position.tile >= num_tiles) return;
-  int64_t first = kNoViolation;
-  for_each_group([&](PackedGroup at) {
-    const Group group = w.group(position.row_of(at), position.group_of(at));
-    if (has_too_many(nonzero_mask(group))) first = min(first, flat_index(position, at, w.k));
-  });
-  report(first, violation);
-}
-
-template <typename Place>
-__global__ void compress_kernel(DenseMatrix w, int64_t num_tiles, format::Policy policy,
-                                uint4* values, uint32_t* metadata, int64_t* violation) {
-  const TilePosition position = tile_position(format::num_packed_k_tiles(w.k));
-  if (position.tile >= num_tiles) return;
-  int64_t first = kNoViolation;
-  uint32_t bits[format::kPackedStepsPerTile][kLaters] = {};
-  HeldTile held;
-  for_each_group([&](PackedGroup at) {
-    Group group = w.group(position.row_of(at), position.group_of(at));
-    if (policy == format::Policy::kPrune) group = prune<Place>(group);
-    const unsigned mask = nonzero_mask(group);
-    if (has_too_many(mask)) first = min(first, flat_index(position, at, w.k));
-    const uint32_t nibble = nibble_of(mask);
-    bits[at.k_step][at.later] |= nibble << metadata_bit(at, position.lane % format::kLanesPerQuad);
-    held.word_of(at) = kept_places(group, nibble);
-  });
-  held.metadata = gather_metadata(bits, position.lane);
-  store_packed(position, held, values, metadata);
-  report(first, violation);
-}
-
-template <typename Place>
-__global__ void prune_kernel(DenseMatrix w, int64_t num_tiles, DenseOutput out) {
-  const TilePosition position = tile_position(format::num_packed_k_tiles(w.k));
-  if (position.tile >= num_tiles) return;
-  for_each_group([&](PackedGroup at) {
+template <typename Codec>
+__global__ void prune_kernel(TileGrid grid, DenseRowsOf<Codec> w, DenseRowsOf<Codec> out) {
+  constexpr PackedType kType = format::packed_type_of(Codec::kPattern, Codec::kDType);
+  const TilePosition<kType> position(grid);
+  if (position.tile >= grid.num_tiles) return;
+  for_each_piece<kType>([&](Piece at) {
     const int64_t row = position.row_of(at);
-    const int64_t group = position.group_of(at);
-    out.put(row, group, prune<Place>(w.group(row, group)));
-  });
-}
-
-__global__ void decompress_kernel(const uint4* values, const uint32_t* metadata, int64_t num_tiles,
-                                  DenseOutput out) {
-  const TilePosition position = tile_position(format::num_packed_k_tiles(out.k));
-  if (position.tile >= num_tiles) return;
-  HeldTile held = load_packed(position, values, metadata);
-  uint32_t bits[format::kPackedStepsPerTile][kLaters];
-  spread_metadata(held.metadata, bits);
-  for_each_group([&](PackedGroup at) {
-    const uint32_t nibble =
-        bits[at.k_step][at.later] >> metadata_bit(at, position.lane % format::kLanesPerQuad) & 0xF;
-    out.put(position.row_of(at), position.group_of(at), spread(held.word_of(at), nibble));
-  });
-}
-
-// Canonical values are read and written as they are held: two elements, one register of A.
-// `has_aligned_words`: they begin at a multiple of 4 bytes.
-__global__ void pack_kernel(const uint16_t* values, const uint8_t* metadata, int64_t rows,
-                            int64_t k, int64_t num_tiles, bool has_aligned_words,
-                            uint4* packed_values, uint32_t* packed_metadata) {
-  const TilePosition position = tile_position(format::num_packed_k_tiles(k));
-  if (position.tile >= num_tiles) return;
-  const int64_t groups = format::groups_per_row(k);
-  const int64_t row_bytes = format::canonical_row_bytes(k);
-  uint32_t bits[format::kPackedStepsPerTile][kLaters] = {};
-  HeldTile held;
-  for_each_group([&](PackedGroup at) {
-    const int64_t row = position.row_of(at);
-    const int64_t group = position.group_of(at);
-    uint32_t word = 0;
-    uint32_t nibble = format::kZeroGroupNibble;
-    if (row < rows && group < groups) {
-      const uint16_t* first = values + (row * groups + group) * kKept;
-      word = has_aligned_words ? *reinterpret_cast<const uint32_t*>(first)
-                               : first[0] | static_cast<uint32_t>(first[1]) << kElemBits;
-      nibble = metadata[row * row_bytes + group / 2] >> (group % 2 * kMetadataBitsPerGroup) & 0xF;
+    const int64_t piece = position.piece_of(at);
+    const auto dense = w.load(row, piece);
+    auto pruned = dense;
+    pruned = 0;
+#pragma unroll
+    for (int i = 0; i < TileTraits<kType>::kPieceGroups; ++i) {
+      const decltype(pruned) group = Codec::prune(group_of<Codec>(dense, i));
+      pruned |= group << (i * Codec::kGroupBits);
     }
-    bits[at.k_step][at.later] |= nibble << metadata_bit(at, position.lane % format::kLanesPerQuad);
-    held.word_of(at) = word;
+    out.store(row, piece, pruned);
   });
-  held.metadata = gather_metadata(bits, position.lane);
-  store_packed(position, held, packed_values, packed_metadata);
 }
 
-// A byte of canonical metadata is two groups that neighbouring lanes hold, and it stands as it is
-// in the packed word: the even lanes write. The spare nibble of a row comes from the zero groups
-// that fill up K.
-__global__ void unpack_kernel(const uint4* packed_values, const uint32_t* packed_metadata,
-                              int64_t rows, int64_t k, int64_t num_tiles, bool has_aligned_words,
-                              uint16_t* values, uint8_t* metadata) {
-  const TilePosition position = tile_position(format::num_packed_k_tiles(k));
-  if (position.tile >= num_tiles) return;
-  const int64_t groups = format::groups_per_row(k);
-  const int64_t row_bytes = format::canonical_row_bytes(k);
-  HeldTile held = load_packed(position, packed_values, packed_metadata);
-  uint32_t bits[format::kPackedStepsPerTile][kLaters];
-  spread_metadata(held.metadata, bits);
-  const int lane_in_quad = position.lane % format::kLanesPerQuad;
-  for_each_group([&](PackedGroup at) {
-    const int64_t row = position.row_of(at);
-    const int64_t group = position.group_of(at);
-    if (row >= rows || group >= groups) return;
-    const uint32_t word = held.word_of(at);
-    uint16_t* first = values + (row * groups + group) * kKept;
-    if (has_aligned_words) {
-      *reinterpret_cast<uint32_t*>(first) = word;
-    } else {
-      first[0] = static_cast<uint16_t>(word);
-      first[1] = static_cast<uint16_t>(word >> kElemBits);
+template <PackedType kType, int kPlaces, int kPlaceBits>
+__global__ void decompress_kernel(TileGrid grid, const uint4* values, const uint32_t* metadata,
+                                  DenseRows<kType, kPlaceBits> out) {
+  using Traits = TileTraits<kType>;
+  using Bits = GroupBits<kPlaces, kPlaceBits>;
+  const TilePosition<kType> position(grid);
+  if (position.tile >= grid.num_tiles) return;
+  HeldTile<kType> held;
+  held.load(position.tile, position.lane, values, metadata);
+  QuadMetadata<kType> quad;
+  quad.spread(held.metadata);
+  for_each_piece<kType>([&](Piece at) {
+    const uint32_t kept = Traits::kIsWidened ? narrowed(held.get(at)) : held.get(at);
+    const uint32_t nibbles = quad.get(at, position.t());
+    typename DenseRows<kType, kPlaceBits>::Whole dense = 0;
+#pragma unroll
+    for (int i = 0; i < Traits::kPieceGroups; ++i) {
+      const decltype(dense) group =
+          Bits::spread(kept >> (Bits::kGroupBits / 2 * i), nibbles >> (format::kBitsPerNibble * i));
+      dense |= group << (i * Bits::kGroupBits);
     }
-    if (lane_in_quad % kGroupsPerMetadataByte == 0) {
-      metadata[row * row_bytes + group / kGroupsPerMetadataByte] =
-          static_cast<uint8_t>(bits[at.k_step][at.later] >> metadata_bit(at, lane_in_quad));
+    if (!Traits::kIsWidened || position.t() < 2) {
+      out.store(position.row_of(at), position.piece_of(at), dense);
     }
   });
 }
 
-bool is_aligned(const void* data, int64_t bytes) {
-  return reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(bytes) == 0;
+// --------------------------------------------------------------------------------------- dispatch
+
+using DeviceCodecs =
+    format::CodecList<DeviceCodec<Pattern::k2of4, format::Float16Place>,
+                      DeviceCodec<Pattern::k2of4, format::BFloat16Place>,
+                      DeviceCodec<Pattern::k2of4, format::Int8Place>,
+                      DeviceCodec<Pattern::k2of4, format::Float8E4M3Place>,
+                      DeviceCodec<Pattern::k2of4, format::Float8E5M2Place>,
+                      DeviceCodec<Pattern::k1of2, format::Float32Place>,
+                      DeviceCodec<Pattern::k4of8, format::Int4PairPlace>,
+                      DeviceCodec<Pattern::k2of4, format::Int4Place, format::kBitsPerNibble>>;
+
+constexpr bool every_packed_matrix_has_a_codec() {
+  for (int pattern = 0; pattern < kNumPatterns; ++pattern) {
+    for (int dtype = 0; dtype < kNumDTypes; ++dtype) {
+      const auto p = static_cast<Pattern>(pattern);
+      const auto d = static_cast<DType>(dtype);
+      if (format::packed_supports(p, d) != DeviceCodecs::contains(p, d)) return false;
+    }
+  }
+  return true;
+}
+static_assert(every_packed_matrix_has_a_codec());
+
+// What start.operator()<Codec>() gives for the codec of (pattern, dtype), which has one.
+template <typename Start>
+Status visit_codec(Pattern pattern, DType dtype, const Start& start) {
+  Status status = Status::ok();
+  DeviceCodecs::visit(pattern, dtype, [&]<typename Codec>() {
+    static_cast<void>(status = start.template operator()<Codec>());
+  });
+  return status;
 }
 
-constexpr int64_t kGroupBytes = 8;
-
-DenseOutput dense_output(void* out, int64_t rows, int64_t k) {
-  return {static_cast<uint16_t*>(out), rows, k, k % kPlaces == 0 && is_aligned(out, kGroupBytes)};
-}
-
-DenseMatrix dense_matrix(const format::DenseView& w) {
-  return {static_cast<const uint16_t*>(w.data),
+// Units of a row: two elements share one in 4-bit types.
+template <int kUnitBytes, int kPieceBytes>
+RowMemory<kUnitBytes, kPieceBytes> row_memory(const format::DenseView& w) {
+  constexpr int kUnits = kPieceBytes / kUnitBytes;
+  const bool is_4_bit = w.dtype == DType::kInt4x2;
+  return {static_cast<const char*>(w.data),
           w.rows,
-          w.k,
+          is_4_bit ? ceil_div(w.k, 2) : w.k,
           w.row_stride,
           w.col_stride,
-          w.col_stride == 1 && w.row_stride % kPlaces == 0 && is_aligned(w.data, kGroupBytes)};
+          w.col_stride == 1 && w.row_stride % kUnits == 0 && is_aligned(w.data, kPieceBytes),
+          is_4_bit && w.k % 2 == 1};
 }
 
-// Launches kernel(args...) with a warp for each of `num_tiles` tiles.
-template <typename... Params, typename... Args>
-Status launch_tiles(void (*kernel)(Params...), const char* what, int64_t num_tiles, Target target,
-                    Args... args) {
-  constexpr int64_t kMaxCtas = INT32_MAX;  // of a grid's first dimension
-  if (num_tiles == 0) return Status::ok();
-  const int64_t ctas = ceil_div(num_tiles, kWarpsPerCta);
-  if (ctas > kMaxCtas) return Status::unsupported(std::string(what) + ": the matrix is too large");
-  const DeviceGuard guard(target.device);
-  if (!guard.is_ok()) return guard.status();
-  return launch_kernel(kernel, what, {ctas, kWarpsPerCta * format::kLanesPerWarp}, target.stream,
-                       args...);
+format::DenseView contiguous(const void* data, DType dtype, int64_t rows, int64_t k) {
+  const int64_t units = dtype == DType::kInt4x2 ? ceil_div(k, 2) : k;
+  return {data, dtype, rows, k, units, 1};
+}
+
+template <typename Codec>
+DenseRowsOf<Codec> dense_rows(const format::DenseView& w) {
+  constexpr PackedType kType = format::packed_type_of(Codec::kPattern, Codec::kDType);
+  constexpr int kUnitBytes = Codec::kPlaceBits < 8 ? 1 : Codec::kPlaceBits / 8;
+  return row_memory<kUnitBytes, kDensePieceBytes<kType>>(w);
+}
+
+template <PackedType kType, int kPlaces, int kPlaceBits>
+Status decompress_to(const PackedView& packed, void* out, Target target) {
+  constexpr int kUnitBytes = kPlaceBits < 8 ? 1 : kPlaceBits / 8;
+  const auto dense = row_memory<kUnitBytes, kDensePieceBytes<kType>>(
+      contiguous(out, packed.dtype, packed.rows, packed.k));
+  return launch_tiles(decompress_kernel<kType, kPlaces, kPlaceBits>, "decompress",
+                      tile_grid(kType, packed.pattern, packed.rows, packed.k), target,
+                      static_cast<const uint4*>(packed.values),
+                      static_cast<const uint32_t*>(packed.metadata), dense);
 }
 
 }  // namespace
 
-Status check(const format::DenseView& w, Pattern, int64_t* violation, Target target) {
-  const int64_t tiles = format::num_packed_tiles(w.rows, w.k);
-  return launch_tiles(check_kernel, "check", tiles, target, dense_matrix(w), tiles, violation);
+Status check(const format::DenseView& w, Pattern pattern, int64_t* violation, Target target) {
+  return visit_codec(pattern, w.dtype, [&]<typename Codec>() {
+    constexpr PackedType kType = format::packed_type_of(Codec::kPattern, Codec::kDType);
+    return launch_tiles(compress_kernel<Codec, kType>, "check",
+                        tile_grid(kType, pattern, w.rows, w.k), target, dense_rows<Codec>(w),
+                        format::Policy::kRaise, static_cast<uint4*>(nullptr),
+                        static_cast<uint32_t*>(nullptr), violation);
+  });
 }
 
 Status compress(const format::DenseView& w, format::Policy policy, const PackedView& packed,
                 int64_t* violation, Target target) {
-  const int64_t tiles = format::num_packed_tiles(w.rows, w.k);
-  const auto kernel = w.dtype == DType::kFloat16 ? compress_kernel<format::Float16Place>
-                                                 : compress_kernel<format::BFloat16Place>;
-  return launch_tiles(kernel, "compress", tiles, target, dense_matrix(w), tiles, policy,
-                      static_cast<uint4*>(packed.values), static_cast<uint32_t*>(packed.metadata),
-                      violation);
+  return visit_codec(packed.pattern, w.dtype, [&]<typename Codec>() {
+    constexpr PackedType kType = format::packed_type_of(Codec::kPattern, Codec::kDType);
+    auto kernel = compress_kernel<Codec, kType>;
+    if constexpr (kType == PackedType::k4BitPairs) {
+      if (packed.type() != kType) kernel = compress_kernel<Codec, PackedType::k4BitPairsAs8Bit>;
+    }
+    return launch_tiles(kernel, "compress", tile_grid(packed.type(), packed.pattern, w.rows, w.k),
+                        target, dense_rows<Codec>(w), policy, static_cast<uint4*>(packed.values),
+                        static_cast<uint32_t*>(packed.metadata), violation);
+  });
 }
 
-Status prune(const format::DenseView& w, Pattern, void* out, Target target) {
-  const int64_t tiles = format::num_packed_tiles(w.rows, w.k);
-  const auto kernel = w.dtype == DType::kFloat16 ? prune_kernel<format::Float16Place>
-                                                 : prune_kernel<format::BFloat16Place>;
-  return launch_tiles(kernel, "prune", tiles, target, dense_matrix(w), tiles,
-                      dense_output(out, w.rows, w.k));
+Status prune(const format::DenseView& w, Pattern pattern, void* out, Target target) {
+  return visit_codec(pattern, w.dtype, [&]<typename Codec>() {
+    constexpr PackedType kType = format::packed_type_of(Codec::kPattern, Codec::kDType);
+    return launch_tiles(prune_kernel<Codec>, "prune", tile_grid(kType, pattern, w.rows, w.k),
+                        target, dense_rows<Codec>(w),
+                        dense_rows<Codec>(contiguous(out, w.dtype, w.rows, w.k)));
+  });
 }
 
 Status decompress(const PackedView& packed, void* out, Target target) {
-  const int64_t tiles = format::num_packed_tiles(packed.rows, packed.k);
-  return launch_tiles(decompress_kernel, "decompress", tiles, target,
-                      static_cast<const uint4*>(packed.values),
-                      static_cast<const uint32_t*>(packed.metadata), tiles,
-                      dense_output(out, packed.rows, packed.k));
-}
-
-Status pack(const format::CompressedView& canonical, const PackedView& packed, Target target) {
-  constexpr int64_t kWordBytes = 4;
-  const int64_t tiles = format::num_packed_tiles(packed.rows, packed.k);
-  return launch_tiles(pack_kernel, "pack", tiles, target,
-                      static_cast<const uint16_t*>(canonical.values), canonical.metadata,
-                      packed.rows, packed.k, tiles, is_aligned(canonical.values, kWordBytes),
-                      static_cast<uint4*>(packed.values), static_cast<uint32_t*>(packed.metadata));
-}
-
-Status unpack(const PackedView& packed, void* values, uint8_t* metadata, Target target) {
-  constexpr int64_t kWordBytes = 4;
-  const int64_t tiles = format::num_packed_tiles(packed.rows, packed.k);
-  return launch_tiles(unpack_kernel, "unpack", tiles, target,
-                      static_cast<const uint4*>(packed.values),
-                      static_cast<const uint32_t*>(packed.metadata), packed.rows, packed.k, tiles,
-                      is_aligned(values, kWordBytes), static_cast<uint16_t*>(values), metadata);
+  switch (packed.type()) {
+    case PackedType::k16Bit:
+      return decompress_to<PackedType::k16Bit, 4, 16>(packed, out, target);
+    case PackedType::kTF32:
+      return decompress_to<PackedType::kTF32, 2, 32>(packed, out, target);
+    case PackedType::k8Bit:
+      return decompress_to<PackedType::k8Bit, 4, 8>(packed, out, target);
+    case PackedType::k4BitPairs:
+      return decompress_to<PackedType::k4BitPairs, 4, 8>(packed, out, target);
+    case PackedType::k4BitPairsAs8Bit:
+      return decompress_to<PackedType::k4BitPairsAs8Bit, 4, 8>(packed, out, target);
+    case PackedType::k4Bit:
+      return decompress_to<PackedType::k4Bit, 4, 4>(packed, out, target);
+  }
+  return Status::unsupported("decompress: no such packed order");
 }
 
 }  // namespace sparse_gemm::cuda

@@ -9,6 +9,7 @@
 #include "core/status.h"
 #include "cuda/runtime/runtime.h"
 #include "format/format.h"
+#include "format/packed_order.h"
 
 namespace sparse_gemm::cuda {
 
@@ -22,6 +23,9 @@ struct PackedView {
   Pattern pattern;
   int64_t rows;
   int64_t k;
+  bool as_8_bit = false;  // 4:8 as Multiply::kS4AsS8 reads it
+
+  format::PackedType type() const { return format::packed_type_of(pattern, dtype, as_8_bit); }
 };
 
 // Writes `w` to `out`, contiguous [rows, K], with all but the largest magnitudes of each group set
@@ -40,8 +44,15 @@ Status compress(const format::DenseView& w, format::Policy policy, const PackedV
 // Writes the dense matrix to `out`, contiguous [rows, K].
 Status decompress(const PackedView& packed, void* out, Target target);
 
-// From and to canonical storage.
+// From and to canonical storage. What was packed as 8 bits comes back as 4.
 Status pack(const format::CompressedView& canonical, const PackedView& packed, Target target);
 Status unpack(const PackedView& packed, void* values, uint8_t* metadata, Target target);
+
+// The scales of groups of `group_size` elements of K of the matrix `packed` (its memory is not
+// looked at): from canonical [rows, ceil(K / group_size)] of a 16-bit type, and back.
+Status pack_scales(const void* scales, const PackedView& packed, int group_size, void* out,
+                   Target target);
+Status unpack_scales(const void* packed_scales, const PackedView& packed, int group_size, void* out,
+                     Target target);
 
 }  // namespace sparse_gemm::cuda
