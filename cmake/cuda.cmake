@@ -6,6 +6,9 @@
 #   SPARSE_GEMM_CUDA_RUNTIME        static, shared
 #   SPARSE_GEMM_CUDA_FLAGS          more options for nvcc
 #
+# SPARSE_GEMM_CUDA_FP8_ARCHITECTURES are those of the architectures that have fp8 instructions; PTX for
+# older ones becomes PTX for the first that has.
+#
 # Leaves SPARSE_GEMM_CUDA_BUILT and, if true, the library `sparse_gemm_cudart` to link, or else
 # SPARSE_GEMM_CUDA_LEFT_OUT, the reason.
 
@@ -71,6 +74,21 @@ add_library(sparse_gemm_cuda_options INTERFACE)
 separate_arguments(cuda_flags UNIX_COMMAND "${SPARSE_GEMM_CUDA_FLAGS}")
 target_compile_options(sparse_gemm_cuda_options INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:\
 -std=c++20;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra;${cuda_flags}>")
+
+set(SPARSE_GEMM_CUDA_FP8_ARCHITECTURES "")
+foreach(architecture IN LISTS SPARSE_GEMM_CUDA_ARCHITECTURES)
+  if(architecture MATCHES "^8[0-8]")
+    if(NOT architecture MATCHES "-real$")
+      list(APPEND SPARSE_GEMM_CUDA_FP8_ARCHITECTURES 89-virtual)
+    endif()
+  else()
+    list(APPEND SPARSE_GEMM_CUDA_FP8_ARCHITECTURES ${architecture})
+  endif()
+endforeach()
+if(NOT SPARSE_GEMM_CUDA_FP8_ARCHITECTURES)
+  set(SPARSE_GEMM_CUDA_FP8_ARCHITECTURES 89-virtual)  # there is nothing that could run them
+endif()
+list(REMOVE_DUPLICATES SPARSE_GEMM_CUDA_FP8_ARCHITECTURES)
 
 set(SPARSE_GEMM_CUDA_BUILT TRUE)
 message(STATUS "CUDA kernels: nvcc ${NVCC_VERSION} (${NVCC_ORIGIN}: ${NVCC}), "

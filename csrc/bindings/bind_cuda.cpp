@@ -9,12 +9,11 @@
 #include <utility>
 
 #include "bindings/bindings.h"
-#include "bindings/gemm_arguments.h"
 #include "bindings/status.h"
+#include "bindings/unlocked.h"
 #include "cuda/format/format.h"
 #include "cuda/runtime/runtime.h"
 #include "format/packed_order.h"
-#include "gemm.h"
 
 namespace py = pybind11;
 
@@ -33,9 +32,12 @@ void require_packed(Pattern pattern, DType dtype, int64_t rows, int64_t k) {
                                 std::to_string(k) + "; expected no negative extent");
   }
   if (format::packed_supports(pattern, dtype)) return;
-  raise_if_error(Status::unsupported(
-      "the cuda backend has no packed storage for pattern " + std::string(traits_of(pattern).name) +
-      " of dtype " + std::string(name_of(dtype)) + "; expected 2:4 of float16 or bfloat16"));
+  raise_if_error(Status::unsupported("the cuda backend has no packed storage for pattern " +
+                                     std::string(traits_of(pattern).name) + " of dtype " +
+                                     std::string(name_of(dtype)) +
+                                     "; expected 2:4 of float16, bfloat16, int8, float8_e4m3fn, "
+                                     "float8_e5m2 or int4, 1:2 of float32, "
+                                     "or 4:8 of int4"));
 }
 
 void require_memory(const char* name, Address address, Address alignment) {
@@ -44,44 +46,59 @@ void require_memory(const char* name, Address address, Address alignment) {
                               "; expected a multiple of " + std::to_string(alignment));
 }
 
-// Calls `start` without the interpreter's lock: where a stream's queue is full a launch waits,
-// maybe for a callback that wants the lock.
-template <typename Start>
-void run_unlocked(const Start& start) {
-  Status status = Status::ok();
-  {
-    py::gil_scoped_release release;
-    status = start();
-  }
-  raise_if_error(status);
-}
-
-constexpr Address kElemAlignment = 2;
+constexpr Address kScaleAlignment = 2;
 constexpr Address kPackedAlignment = 16;
 constexpr Address kViolationAlignment = 8;
 
-cuda::PackedView packed_view(Address values, Address metadata, DType dtype, Pattern pattern,
-                             int64_t rows, int64_t k) {
+Address alignment_of(DType dtype) {
+  return static_cast<Address>(bytes_of(dtype));
+}
+
+// What a matrix is, wherever it is stored. `as_8_bit`: 4:8 as a device without 4-bit mma.sp has it.
+struct Matrix {
+  Pattern pattern;
+  DType dtype;
+  int64_t rows;
+  int64_t k;
+  bool as_8_bit;
+
+  bool is_empty() const { return rows == 0 || k == 0; }
+};
+
+Matrix matrix_of(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit) {
   require_packed(pattern, dtype, rows, k);
-  if (rows > 0 && k > 0) {
+  if (as_8_bit && pattern != Pattern::k4of8) {
+    throw std::invalid_argument("as_8_bit is true for pattern " +
+                                std::string(traits_of(pattern).name) + "; expected 4:8");
+  }
+  return {pattern, dtype, rows, k, as_8_bit};
+}
+
+cuda::PackedView packed_view(const Matrix& a, Address values, Address metadata) {
+  if (!a.is_empty()) {
     require_memory("packed values", values, kPackedAlignment);
     require_memory("packed metadata", metadata, kPackedAlignment);
   }
-  return {
-      reinterpret_cast<void*>(values), reinterpret_cast<void*>(metadata), dtype, pattern, rows, k};
+  return {reinterpret_cast<void*>(values),
+          reinterpret_cast<void*>(metadata),
+          a.dtype,
+          a.pattern,
+          a.rows,
+          a.k,
+          a.as_8_bit};
 }
 
 format::DenseView dense_view(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride,
                              int64_t col_stride, Pattern pattern) {
   require_packed(pattern, dtype, rows, k);
-  if (rows > 0 && k > 0) require_memory("w", w, kElemAlignment);
+  if (rows > 0 && k > 0) require_memory("w", w, alignment_of(dtype));
   return {reinterpret_cast<const void*>(w), dtype, rows, k, row_stride, col_stride};
 }
 
 void prune(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride, int64_t col_stride,
            Pattern pattern, Address out, int64_t device, int64_t stream) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
-  if (rows > 0 && k > 0) require_memory("out", out, kElemAlignment);
+  if (rows > 0 && k > 0) require_memory("out", out, alignment_of(dtype));
   run_unlocked([&] {
     return cuda::prune(view, pattern, reinterpret_cast<void*>(out), target(device, stream));
   });
@@ -98,10 +115,10 @@ void check(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride, 
 }
 
 void compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride,
-              int64_t col_stride, Pattern pattern, format::Policy policy, Address values,
-              Address metadata, Address violation, int64_t device, int64_t stream) {
+              int64_t col_stride, Pattern pattern, bool as_8_bit, format::Policy policy,
+              Address values, Address metadata, Address violation, int64_t device, int64_t stream) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
-  const auto packed = packed_view(values, metadata, dtype, pattern, rows, k);
+  const auto packed = packed_view(matrix_of(pattern, dtype, rows, k, as_8_bit), values, metadata);
   if (policy == format::Policy::kRaise) require_memory("violation", violation, kViolationAlignment);
   run_unlocked([&] {
     return cuda::compress(view, policy, packed, reinterpret_cast<int64_t*>(violation),
@@ -109,19 +126,25 @@ void compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_strid
   });
 }
 
-void decompress(Address values, Address metadata, DType dtype, Pattern pattern, int64_t rows,
-                int64_t k, Address out, int64_t device, int64_t stream) {
-  const auto packed = packed_view(values, metadata, dtype, pattern, rows, k);
-  if (rows > 0 && k > 0) require_memory("out", out, kElemAlignment);
+void decompress(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit,
+                Address values, Address metadata, Address out, int64_t device, int64_t stream) {
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit);
+  const auto packed = packed_view(matrix, values, metadata);
+  if (!matrix.is_empty()) require_memory("out", out, alignment_of(dtype));
   run_unlocked([&] {
     return cuda::decompress(packed, reinterpret_cast<void*>(out), target(device, stream));
   });
 }
 
-void pack(Address values, Address metadata, DType dtype, Pattern pattern, int64_t rows, int64_t k,
-          Address packed_values, Address packed_metadata, int64_t device, int64_t stream) {
-  const auto packed = packed_view(packed_values, packed_metadata, dtype, pattern, rows, k);
-  if (rows > 0 && k > 0) require_memory("values", values, kElemAlignment);
+void pack(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit, Address values,
+          Address metadata, Address packed_values, Address packed_metadata, int64_t device,
+          int64_t stream) {
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit);
+  const auto packed = packed_view(matrix, packed_values, packed_metadata);
+  if (!matrix.is_empty()) {
+    require_memory("values", values, alignment_of(dtype));
+    require_memory("metadata", metadata, 1);
+  }
   const format::CompressedView canonical{reinterpret_cast<const void*>(values),
                                          reinterpret_cast<const uint8_t*>(metadata),
                                          dtype,
@@ -131,48 +154,63 @@ void pack(Address values, Address metadata, DType dtype, Pattern pattern, int64_
   run_unlocked([&] { return cuda::pack(canonical, packed, target(device, stream)); });
 }
 
-void unpack(Address packed_values, Address packed_metadata, DType dtype, Pattern pattern,
-            int64_t rows, int64_t k, Address values, Address metadata, int64_t device,
-            int64_t stream) {
-  const auto packed = packed_view(packed_values, packed_metadata, dtype, pattern, rows, k);
-  if (rows > 0 && k > 0) require_memory("values", values, kElemAlignment);
+void unpack(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit,
+            Address packed_values, Address packed_metadata, Address values, Address metadata,
+            int64_t device, int64_t stream) {
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit);
+  const auto packed = packed_view(matrix, packed_values, packed_metadata);
+  if (!matrix.is_empty()) {
+    require_memory("values", values, alignment_of(dtype));
+    require_memory("metadata", metadata, 1);
+  }
   run_unlocked([&] {
     return cuda::unpack(packed, reinterpret_cast<void*>(values),
                         reinterpret_cast<uint8_t*>(metadata), target(device, stream));
   });
 }
 
-void gemm(PyObject* const* arguments, Py_ssize_t count) {
-  const GemmCall<2> call(arguments, count);
-  run_unlocked([&] { return run_gemm(call.problem, target(call.place(0), call.place(1))); });
+bool group_size_fits(Pattern pattern, DType dtype, int64_t group_size) {
+  return format::packed_supports(pattern, dtype) &&
+         format::packed_group_size_fits(format::packed_type_of(pattern, dtype), group_size);
 }
 
-PyMethodDef gemm_method = fastcall_method<gemm>(
-    "cuda_gemm",
-    "Starts D = epilogue(A @ B) on a stream; see bindings/gemm_arguments.h for the arguments.");
-
-// What a call of linear with contiguous activations and output would run.
-CudaPlan plan(int64_t m, int64_t n, int64_t k, DType ab_dtype, Pattern pattern, DType d_dtype,
-              const CudaProps& props) {
-  Problem problem;
-  problem.m = m;
-  problem.n = n;
-  problem.k = k;
-  problem.a.dtype = problem.b.dtype = ab_dtype;
-  problem.a.pattern = pattern;
-  problem.b.row_stride = problem.d.row_stride = 1;
-  problem.b.col_stride = k;
-  problem.d.col_stride = m;
-  problem.d.dtype = d_dtype;
-  CudaPlan result;
-  raise_if_error(plan_gemm(problem, props, &result));
-  return result;
+// A matrix whose memory is not looked at, and whose groups of K have scales.
+cuda::PackedView scaled_view(Pattern pattern, DType dtype, int64_t rows, int64_t k,
+                             int64_t group_size) {
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, false);
+  if (!group_size_fits(pattern, dtype, group_size)) {
+    throw std::invalid_argument("group_size is " + std::to_string(group_size) +
+                                "; expected 32, 64 or 128, and 2:4 of a type of 8 or 4 bits");
+  }
+  return {nullptr, nullptr, matrix.dtype, matrix.pattern, matrix.rows, matrix.k};
 }
 
-CudaProps device(int index) {
-  const CudaProps* props = nullptr;
-  raise_if_error(cuda::device_props(index, &props));
-  return *props;
+void require_scales(const cuda::PackedView& view, Address canonical, Address packed) {
+  if (view.rows == 0 || view.k == 0) return;
+  require_memory("scales", canonical, kScaleAlignment);
+  require_memory("packed scales", packed, kPackedAlignment);
+}
+
+void pack_scales(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t group_size,
+                 Address scales, Address packed_scales, int64_t device, int64_t stream) {
+  const auto view = scaled_view(pattern, dtype, rows, k, group_size);
+  require_scales(view, scales, packed_scales);
+  run_unlocked([&] {
+    return cuda::pack_scales(reinterpret_cast<const void*>(scales), view,
+                             static_cast<int>(group_size), reinterpret_cast<void*>(packed_scales),
+                             target(device, stream));
+  });
+}
+
+void unpack_scales(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t group_size,
+                   Address packed_scales, Address scales, int64_t device, int64_t stream) {
+  const auto view = scaled_view(pattern, dtype, rows, k, group_size);
+  require_scales(view, scales, packed_scales);
+  run_unlocked([&] {
+    return cuda::unpack_scales(reinterpret_cast<const void*>(packed_scales), view,
+                               static_cast<int>(group_size), reinterpret_cast<void*>(scales),
+                               target(device, stream));
+  });
 }
 
 py::object build() {
@@ -185,86 +223,42 @@ py::object build() {
   return result;
 }
 
-CudaProps make_props(std::string name, std::pair<int, int> capability, int sm_count,
-                     int64_t shared_memory_per_block, int64_t shared_memory_per_sm,
-                     int64_t l2_bytes, int64_t memory_bytes, int driver_version,
-                     int runtime_version, bool emulated) {
-  return {std::move(name),         capability.first,     capability.second, sm_count,
-          shared_memory_per_block, shared_memory_per_sm, l2_bytes,          memory_bytes,
-          driver_version,          runtime_version,      emulated};
+// The bytes that `size` gives for a packed matrix.
+template <int64_t (*size)(format::PackedType, int64_t, int64_t)>
+int64_t packed_bytes(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit) {
+  matrix_of(pattern, dtype, rows, k, as_8_bit);
+  return size(format::packed_type_of(pattern, dtype, as_8_bit), rows, k);
 }
 
-void bind_props(py::module_& m) {
-  using py::arg;
-  // The defaults are an A100's.
-  py::class_<CudaProps>(m, "CudaProps")
-      .def(py::init(&make_props), py::kw_only(), arg("name") = "made up",
-           arg("capability") = std::pair(8, 0), arg("sm_count") = 108,
-           arg("shared_memory_per_block") = 163 << 10, arg("shared_memory_per_sm") = 164 << 10,
-           arg("l2_bytes") = 40 << 20, arg("memory_bytes") = int64_t{80} << 30,
-           arg("driver_version") = 0, arg("runtime_version") = 0, arg("emulated") = false)
-      .def_readonly("name", &CudaProps::name)
-      .def_property_readonly(
-          "capability",
-          [](const CudaProps& p) { return std::pair(p.capability_major, p.capability_minor); })
-      .def_readonly("sm_count", &CudaProps::sm_count)
-      .def_readonly("shared_memory_per_block", &CudaProps::shared_memory_per_block)
-      .def_readonly("shared_memory_per_sm", &CudaProps::shared_memory_per_sm)
-      .def_readonly("l2_bytes", &CudaProps::l2_bytes)
-      .def_readonly("memory_bytes", &CudaProps::memory_bytes)
-      .def_readonly("driver_version", &CudaProps::driver_version)
-      .def_readonly("runtime_version", &CudaProps::runtime_version)
-      .def_readonly("emulated", &CudaProps::emulated);
-}
-
-void bind_plan(py::module_& m) {
-  py::class_<CudaPlan>(m, "CudaPlan")
-      .def_property_readonly("kernel", [](const CudaPlan& p) { return p.config->name; })
-      .def_property_readonly("why", [](const CudaPlan& p) { return p.config->why; })
-      .def_property_readonly("b_load", [](const CudaPlan& p) { return name_of(p.b_load); })
-      .def_property_readonly("tile_m", [](const CudaPlan& p) { return p.config->tile.m; })
-      .def_property_readonly("tile_n", [](const CudaPlan& p) { return p.config->tile.n; })
-      .def_property_readonly("k_tile", [](const CudaPlan& p) { return p.config->tile.k; })
-      .def_property_readonly("num_stages",
-                             [](const CudaPlan& p) { return p.config->tile.num_stages; })
-      .def_property_readonly("num_threads",
-                             [](const CudaPlan& p) { return p.config->tile.num_threads(); })
-      .def_readonly("num_ctas", &CudaPlan::num_ctas)
-      .def_readonly("shared_memory_bytes", &CudaPlan::shared_memory_bytes)
-      .def_readonly("a_bytes", &CudaPlan::a_bytes)
-      .def_readonly("multiply_adds", &CudaPlan::multiply_adds);
-  m.def("cuda_plan", &plan);
+int64_t packed_scales_bytes(Pattern pattern, DType dtype, int64_t rows, int64_t k,
+                            int64_t group_size) {
+  const auto view = scaled_view(pattern, dtype, rows, k, group_size);
+  return format::packed_scales_bytes(view.type(), rows, k, static_cast<int>(group_size));
 }
 
 void bind_packed(py::module_& m) {
   m.def("packed_supports", &format::packed_supports);
-  m.def("packed_values_bytes", [](Pattern pattern, DType dtype, int64_t rows, int64_t k) {
-    require_packed(pattern, dtype, rows, k);
-    return format::packed_values_bytes(rows, k);
-  });
-  m.def("packed_metadata_bytes", [](Pattern pattern, DType dtype, int64_t rows, int64_t k) {
-    require_packed(pattern, dtype, rows, k);
-    return format::packed_metadata_bytes(rows, k);
-  });
+  m.def("packed_values_bytes", &packed_bytes<format::packed_values_bytes>);
+  m.def("packed_metadata_bytes", &packed_bytes<format::packed_metadata_bytes>);
+  m.def("packed_group_size_fits", &group_size_fits);
+  m.def("packed_scales_bytes", &packed_scales_bytes);
 }
 
 }  // namespace
 
 void bind_cuda(py::module_& m) {
-  bind_props(m);
-  bind_plan(m);
   bind_packed(m);
   m.def("cuda_build", &build);
   m.def("cuda_device_count", &cuda::device_count);
   m.def("cuda_unavailable_reason", &cuda::unavailable_reason);
-  m.def("cuda_device", &device);
   m.def("cuda_prune", &prune);
   m.def("cuda_check", &check);
   m.def("cuda_compress", &compress);
   m.def("cuda_decompress", &decompress);
   m.def("cuda_pack", &pack);
   m.def("cuda_unpack", &unpack);
-  m.attr("cuda_gemm") = py::reinterpret_steal<py::object>(PyCFunction_New(&gemm_method, nullptr));
+  m.def("cuda_pack_scales", &pack_scales);
+  m.def("cuda_unpack_scales", &unpack_scales);
 }
 
 }  // namespace sparse_gemm::bindings

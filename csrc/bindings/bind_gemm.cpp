@@ -7,8 +7,8 @@
 
 #include "bindings/bindings.h"
 #include "bindings/gemm_arguments.h"
-#include "bindings/status.h"
-#include "core/kernel_config.h"
+#include "bindings/tuned_choices.h"
+#include "bindings/unlocked.h"
 #include "core/parallel.h"
 #include "cpu/cpu_props.h"
 #include "gemm.h"
@@ -27,45 +27,46 @@ constexpr int64_t kMaxThreads = 1 << 16;  // more than any machine has
 void gemm(PyObject* const* arguments, Py_ssize_t count) {
   const GemmCall<1> call(arguments, count);
   const int64_t num_threads = std::clamp<int64_t>(call.place(0), 1, kMaxThreads);
-  Status status = Status::ok();
-  {
-    py::gil_scoped_release release;
-    status = run_gemm(call.problem, cpu_props(static_cast<int>(num_threads)));
-  }
-  raise_if_error(status);
+  run_unlocked([&] { return run_gemm(call.problem, cpu_props(static_cast<int>(num_threads))); });
 }
 
 PyMethodDef gemm_method = fastcall_method<gemm>(
     "gemm", "Computes D = epilogue(A @ B); see bindings/gemm_arguments.h for the arguments.");
 
-Plan plan(int64_t m, int64_t n, int64_t k, DType ab_dtype, Pattern pattern, DType d_dtype, Isa isa,
-          int num_threads) {
-  Problem problem;
-  problem.m = m;
-  problem.n = n;
-  problem.k = k;
-  problem.a.dtype = problem.b.dtype = ab_dtype;
-  problem.a.pattern = pattern;
-  problem.d.dtype = d_dtype;
-  Plan result;
-  raise_if_error(plan_gemm(problem, {isa, num_threads}, &result));
-  return result;
+// What `allocate(workspace_bytes, num_counters)` answers: two addresses, and what owns the memory.
+// With that gone the memory may be another's, of which the stream keeps order as of any array.
+struct PythonWorkspace {
+  cuda::Workspace workspace;
+  py::object owner;
+
+  PythonWorkspace(const CudaPlan& plan, py::handle allocate) {
+    if (plan.workspace_bytes == 0) return;
+    const py::tuple made = allocate(plan.workspace_bytes, plan.num_counters);
+    if (made.size() != 3) throw py::type_error("allocate returns (address, address, owner)");
+    workspace.partials = mutable_pointer(made[0].cast<int64_t>());
+    workspace.counters = static_cast<uint32_t*>(mutable_pointer(made[1].cast<int64_t>()));
+    owner = made[2];
+  }
+};
+
+void cuda_gemm(PyObject* const* arguments, Py_ssize_t count) {
+  const GemmCall<2, 1> call(arguments, count);
+  const cuda::Target target{static_cast<int>(call.place(0)), static_cast<uintptr_t>(call.place(1))};
+  load_tuned_choices(target.device);
+  CudaPlan plan;
+  raise_if_error(plan_gemm(call.problem, target.device, &plan));
+  const PythonWorkspace made(plan, call.object(0));
+  run_unlocked([&] { return run_gemm(call.problem, plan, made.workspace, target); });
 }
 
-void bind_plan(py::module_& m) {
-  py::class_<Plan>(m, "Plan")
-      .def_property_readonly("kernel", [](const Plan& p) { return p.config->name; })
-      .def_property_readonly("isa", [](const Plan& p) { return name_of(p.config->isa); })
-      .def_property_readonly("why", [](const Plan& p) { return p.config->why; })
-      .def_readonly("tile_m", &Plan::tile_m)
-      .def_readonly("tile_n", &Plan::tile_n)
-      .def_readonly("k_tile", &Plan::k_tile)
-      .def_readonly("num_tasks", &Plan::num_tasks)
-      .def_readonly("num_threads", &Plan::num_threads)
-      .def_readonly("workspace_bytes", &Plan::workspace_bytes)
-      .def_readonly("a_bytes", &Plan::a_bytes)
-      .def_readonly("multiply_adds", &Plan::multiply_adds);
-  m.def("plan", &plan);
+PyMethodDef cuda_gemm_method = fastcall_method<cuda_gemm>(
+    "cuda_gemm",
+    "Starts D = epilogue(A @ B) on a stream; see bindings/gemm_arguments.h for the arguments.");
+
+uint64_t cuda_capture_id(int device, uintptr_t stream) {
+  uint64_t id = 0;
+  raise_if_error(cuda::capture_id({device, stream}, &id));
+  return id;
 }
 
 void bind_isa(py::module_& m) {
@@ -96,7 +97,9 @@ void bind_gemm(py::module_& m) {
       .value("gelu_tanh", Activation::kGeluTanh)
       .value("silu", Activation::kSilu);
   py::class_<VectorOperand>(m, "VectorOperand").def(py::init(&vector_operand));
-  py::class_<DenseOperand>(m, "DenseOperand").def(py::init(&dense_operand));
+  py::class_<DenseOperand>(m, "DenseOperand")
+      .def(py::init(&dense_operand), py::arg("data"), py::arg("dtype"), py::arg("row_stride"),
+           py::arg("col_stride"), py::arg("batch_stride") = 0);
   py::class_<Epilogue>(m, "Epilogue")
       .def(py::init<>())
       .def_readwrite("alpha", &Epilogue::alpha)
@@ -109,8 +112,12 @@ void bind_gemm(py::module_& m) {
       .def_readwrite("gate", &Epilogue::gate);
   bind_isa(m);
   bind_threads(m);
-  bind_plan(m);
-  m.attr("gemm") = py::reinterpret_steal<py::object>(PyCFunction_New(&gemm_method, nullptr));
+  const auto function = [](PyMethodDef* method) {
+    return py::reinterpret_steal<py::object>(PyCFunction_New(method, nullptr));
+  };
+  m.attr("gemm") = function(&gemm_method);
+  m.attr("cuda_gemm") = function(&cuda_gemm_method);
+  m.def("cuda_capture_id", &cuda_capture_id);
 }
 
 }  // namespace sparse_gemm::bindings

@@ -9,5 +9,6 @@ void bind_cuda(pybind11::module_& m);
 void bind_format(pybind11::module_& m);
 void bind_gemm(pybind11::module_& m);
 void bind_metadata_order(pybind11::module_& m);
+void bind_plan(pybind11::module_& m);
 
 }  // namespace sparse_gemm::bindings

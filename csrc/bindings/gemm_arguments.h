@@ -1,9 +1,9 @@
 // The arguments of `gemm` and `cuda_gemm`.
 //
 // They are the calls whose overhead users feel, so they take CPython's vectorcall arguments as they
-// come: pybind11's own conversion of twenty arguments costs several times what a small layer takes.
-// All are ints (a pointer or an enum is its number) but the last, an Epilogue or None, which
-// replaces bias and activation where there is more to say.
+// come: pybind11's own conversion of so many arguments costs several times what a small layer
+// takes. All are ints (a pointer or an enum is its number) but the last: an Epilogue or None, which
+// replaces bias and activation where there is more to say, and for `cuda_gemm` a callable after it.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -17,26 +17,36 @@
 
 namespace sparse_gemm::bindings {
 
-// Those that make a Problem. What follows says where to run, then comes the Epilogue.
+// Those that make a Problem. What follows says where to run, then comes the Epilogue. What belongs
+// to A comes first: for a weight it is always the same.
 enum GemmArgument : Py_ssize_t {
   kM,
-  kN,
   kK,
   kValues,
   kMetadata,
-  kAbDType,
+  kADType,
   kPattern,
+  kGroupScales,
+  kGroupScaleDType,
+  kGroupSize,
+  kAIsBatched,
+  kN,
+  kBatch,
   kB,
+  kBDType,
   kBRowStride,
   kBColStride,
+  kBBatchStride,
   kD,
   kDDType,
   kDRowStride,
   kDColStride,
+  kDBatchStride,
   kBias,
   kBiasDType,
   kBiasStride,
   kActivation,
+  kAccumulateInF16,
   kNumProblemArguments,
 };
 
@@ -49,9 +59,9 @@ inline void* mutable_pointer(int64_t address) {
 inline VectorOperand vector_operand(int64_t data, DType dtype, int64_t stride) {
   return {pointer(data), dtype, stride};
 }
-inline DenseOperand dense_operand(int64_t data, DType dtype, int64_t row_stride,
-                                  int64_t col_stride) {
-  return {mutable_pointer(data), dtype, row_stride, col_stride};
+inline DenseOperand dense_operand(int64_t data, DType dtype, int64_t row_stride, int64_t col_stride,
+                                  int64_t batch_stride) {
+  return {mutable_pointer(data), dtype, row_stride, col_stride, batch_stride};
 }
 
 // A number from Python as an enum of `count` values.
@@ -63,37 +73,56 @@ Enum enum_of(int64_t number, int count) {
   return static_cast<Enum>(number);
 }
 
+inline DType dtype_of(int64_t number) {
+  return enum_of<DType>(number, kNumDTypes);
+}
+
+inline SparseOperand sparse_operand(const int64_t* ints) {
+  SparseOperand a;
+  a.values = pointer(ints[kValues]);
+  a.metadata = static_cast<const uint8_t*>(pointer(ints[kMetadata]));
+  a.dtype = dtype_of(ints[kADType]);
+  a.pattern = enum_of<Pattern>(ints[kPattern], kNumPatterns);
+  a.group_scales = pointer(ints[kGroupScales]);
+  a.group_scale_dtype = dtype_of(ints[kGroupScaleDType]);
+  a.group_size = static_cast<int>(ints[kGroupSize]);
+  a.is_batched = ints[kAIsBatched] != 0;
+  return a;
+}
+
 inline Problem problem_of(const int64_t* ints) {
   Problem problem;
   problem.m = ints[kM];
   problem.n = ints[kN];
   problem.k = ints[kK];
-  problem.a.values = pointer(ints[kValues]);
-  problem.a.metadata = static_cast<const uint8_t*>(pointer(ints[kMetadata]));
-  problem.a.dtype = enum_of<DType>(ints[kAbDType], kNumDTypes);
-  problem.a.pattern = enum_of<Pattern>(ints[kPattern], kNumPatterns);
-  problem.b = dense_operand(ints[kB], problem.a.dtype, ints[kBRowStride], ints[kBColStride]);
-  problem.d = dense_operand(ints[kD], enum_of<DType>(ints[kDDType], kNumDTypes), ints[kDRowStride],
-                            ints[kDColStride]);
+  problem.batch = ints[kBatch];
+  problem.accumulate_in_f16 = ints[kAccumulateInF16] != 0;
+  problem.a = sparse_operand(ints);
+  problem.b = dense_operand(ints[kB], dtype_of(ints[kBDType]), ints[kBRowStride], ints[kBColStride],
+                            ints[kBBatchStride]);
+  problem.d = dense_operand(ints[kD], dtype_of(ints[kDDType]), ints[kDRowStride], ints[kDColStride],
+                            ints[kDBatchStride]);
   problem.epilogue.bias =
-      vector_operand(ints[kBias], enum_of<DType>(ints[kBiasDType], kNumDTypes), ints[kBiasStride]);
+      vector_operand(ints[kBias], dtype_of(ints[kBiasDType]), ints[kBiasStride]);
   problem.epilogue.activation = enum_of<Activation>(ints[kActivation], kNumActivations);
   return problem;
 }
 
-// A call's arguments, read. place(i) are the kNumPlace ints between the Problem's and the Epilogue.
-template <int kNumPlace>
+// A call's arguments, read. place(i) are the kNumPlace ints between the Problem's and the Epilogue;
+// object(i) are the kNumObjects after it.
+template <int kNumPlace, int kNumObjects = 0>
 struct GemmCall {
   static constexpr Py_ssize_t kNumInts = kNumProblemArguments + kNumPlace;
 
   GemmCall(PyObject* const* arguments, Py_ssize_t count)
-      : problem(problem_of(read_ints(arguments, count))) {
+      : problem(problem_of(read_ints(arguments, count))), objects_(arguments + kNumInts + 1) {
     namespace py = pybind11;
     if (arguments[kNumInts] != Py_None) {
       problem.epilogue = py::cast<const Epilogue&>(py::handle(arguments[kNumInts]));
     }
   }
   int64_t place(int i) const { return ints[kNumProblemArguments + i]; }
+  pybind11::handle object(int i) const { return objects_[i]; }
 
   int64_t ints[kNumInts];
   Problem problem;
@@ -101,8 +130,9 @@ struct GemmCall {
  private:
   const int64_t* read_ints(PyObject* const* arguments, Py_ssize_t count) {
     namespace py = pybind11;
-    if (count != kNumInts + 1) {
-      throw py::type_error("gemm takes " + std::to_string(kNumInts + 1) + " arguments");
+    constexpr Py_ssize_t kCount = kNumInts + 1 + kNumObjects;
+    if (count != kCount) {
+      throw py::type_error("gemm takes " + std::to_string(kCount) + " arguments");
     }
     for (Py_ssize_t i = 0; i < kNumInts; ++i) {
       ints[i] = PyLong_AsLongLong(arguments[i]);
@@ -110,6 +140,8 @@ struct GemmCall {
     }
     return ints;
   }
+
+  PyObject* const* objects_;
 };
 
 // `kFunction` as CPython calls it with METH_FASTCALL.

@@ -10,4 +10,5 @@ PYBIND11_MODULE(_C, m) {
   sparse_gemm::bindings::bind_metadata_order(m);
   sparse_gemm::bindings::bind_gemm(m);
   sparse_gemm::bindings::bind_cuda(m);
+  sparse_gemm::bindings::bind_plan(m);
 }

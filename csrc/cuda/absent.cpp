@@ -30,7 +30,11 @@ Status device_props(int, const CudaProps**) {
   return absent();
 }
 
-Status launch(const Problem&, const CudaPlan&, Target) {
+Status launch(const Problem&, const CudaPlan&, const Workspace&, Target) {
+  return absent();
+}
+
+Status capture_id(Target, uint64_t*) {
   return absent();
 }
 
@@ -55,6 +59,14 @@ Status pack(const format::CompressedView&, const PackedView&, Target) {
 }
 
 Status unpack(const PackedView&, void*, uint8_t*, Target) {
+  return absent();
+}
+
+Status pack_scales(const void*, const PackedView&, int, void*, Target) {
+  return absent();
+}
+
+Status unpack_scales(const void*, const PackedView&, int, void*, Target) {
   return absent();
 }
 

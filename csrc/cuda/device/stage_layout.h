@@ -1,13 +1,13 @@
 // The shared-memory map of a GEMM kernel: a ring of stages, each with a slice of K of all operands.
 //
-//   a         strips of 16 rows x 1024 bytes: values in packed order, a lane reads 16 bytes
-//   metadata  strips of 16 rows x 128 bytes: packed order, a lane reads 4 bytes
-//   b         one row of 128 bytes for each column of B, chunks swizzled (device/swizzle.h)
+//   values    strips of 16 rows, each `a_tiles` tiles in packed order: a lane reads 16 bytes
+//   metadata  strips likewise: a lane reads 4 or 8 bytes
+//   scales    of weight-only types: strips likewise, room for the smallest groups
+//   b         panels of 128 bytes of K, each a row for each column of B, chunks swizzled
+//             (device/swizzle.h)
 //
-// After the main loop the same memory takes the accumulators (epilogue/store_tile.h).
+// After the main loop the same memory takes the accumulators (epilogue/lines.h).
 #pragma once
-
-#include <algorithm>
 
 #include "core/kernel_config.h"
 #include "cuda/device/swizzle.h"
@@ -15,47 +15,40 @@
 
 namespace sparse_gemm::cuda {
 
-template <CudaTile kTile>
+inline constexpr int kMinGroupSize = 32;  // of group scales
+
+template <CudaTile kTile, Multiply kMultiply>
 struct StageLayout {
-  static_assert(kTile.k == format::kPackedTileK, "a stage holds one packed tile of each strip");
+  static constexpr MultiplyTraits kTraits = traits_of(kMultiply);
+  static constexpr format::PackedType kPackedType = format::packed_type_of(kMultiply);
+  static constexpr format::PackedTraits kPacked = format::packed_traits(kPackedType);
   static_assert(kTile.m % format::kPackedTileRows == 0, "A comes in strips");
   static_assert(kTile.num_stages >= 2, "one stage is filled while another is read");
 
   static constexpr int kStrips = kTile.m / format::kPackedTileRows;
-  static constexpr int kABytes = kStrips * format::kPackedValuesTileBytes;
-  static constexpr int kMetadataBytes = kStrips * format::kPackedMetadataTileBytes;
-  static constexpr int kBBytes = kTile.n * kChunksPerRow * kChunkBytes;
+  // Of one strip.
+  static constexpr int kStripValuesBytes = kTraits.a_tiles * kPacked.values_bytes();
+  static constexpr int kStripMetadataBytes = kTraits.a_tiles * kPacked.metadata_bytes();
+  static constexpr int kStripScalesBytes =
+      kTraits.weight_only ? format::packed_scales_tile_bytes(kPackedType, kMinGroupSize) : 0;
+  // Of a column of B in a stage, and of one panel of all columns.
+  static constexpr int kColumnBytes = kTraits.b_panels * kRowBytes;
+  static constexpr int kPanelBytes = kTile.n * kRowBytes;
 
-  static constexpr int kMetadata = kABytes;
-  static constexpr int kB = kMetadata + kMetadataBytes;
-  static constexpr int kStageBytes = kB + kBBytes;
+  static constexpr int kValues = 0;
+  static constexpr int kMetadata = kValues + kStrips * kStripValuesBytes;
+  static constexpr int kScales = kMetadata + kStrips * kStripMetadataBytes;
+  static constexpr int kB = kScales + kStrips * kStripScalesBytes;
+  static constexpr int kStageBytes = kB + kTraits.b_panels * kPanelBytes;
   static constexpr int kRingBytes = kTile.num_stages * kStageBytes;
 
-  static_assert(kB % (kChunksPerRow * kChunkBytes) == 0, "rows of b begin at bank 0");
+  static_assert(kB % kRowBytes == 0, "rows of b begin at bank 0");
+
+  static constexpr int kBElemBytes = bytes_of(kTraits.b);
+  // Of all of K in a column of B.
+  static constexpr int64_t b_bytes(int64_t k) {
+    return kTraits.b == DType::kInt4x2 ? ceil_div(k, 2) : k * kBElemBytes;
+  }
 };
-
-// The accumulators of a tile as floats: one line after another along the contiguous dimension of D.
-//
-// A warp stores its mma's results, 8 rows by 8 columns at a time, a float a lane where lines run
-// along M and two where they run along N; then each lane loads 8 neighbours as two vectors. In
-// lines of 64 and more no two meet in a bank: 4 floats more after each 32 keep the vectors of 8
-// lanes apart, and lines lie 4 (along M) or 8 (along N) more than a multiple of 8 or 16 floats
-// apart.
-inline constexpr int kLinePieceElems = 32;
-inline constexpr int kLinePadding = 4;
-
-constexpr int line_offset(int elem) {
-  return elem + elem / kLinePieceElems * kLinePadding;
-}
-constexpr int line_pitch(int line_elems, bool along_m) {
-  const int step = along_m ? 4 : 8;
-  return static_cast<int>(round_up(line_offset(line_elems) + step, 2 * step)) - step;
-}
-
-template <CudaTile kTile>
-inline constexpr int kSharedBytes =
-    std::max({StageLayout<kTile>::kRingBytes,
-              kTile.n * line_pitch(kTile.m, true) * static_cast<int>(sizeof(float)),
-              kTile.m * line_pitch(kTile.n, false) * static_cast<int>(sizeof(float))});
 
 }  // namespace sparse_gemm::cuda

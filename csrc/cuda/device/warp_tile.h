@@ -1,93 +1,164 @@
 // A warp's share of the tile: fragments from shared memory, mma.sp, accumulators.
+//
+// The mmas of a stage are cut into units: one step along K by 8 columns of B by all of the warp's
+// strips. What a unit reads is loaded from shared memory kAhead units before it is multiplied, also
+// across the border of two stages: the last kAhead units of a stage are multiplied while the first
+// ones of the next stage are loaded, and then nobody reads the stage any more.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
-#include "core/dtype.h"
+#include "cuda/device/fragments.h"
+#include "cuda/device/multiply_accumulate.h"
 #include "cuda/device/stage_layout.h"
+#include "cuda/device/static_for.h"
 #include "cuda/ptx/ldmatrix.h"
-#include "cuda/ptx/mma_sp.h"
 
 namespace sparse_gemm::cuda {
 
 inline constexpr int kMmaM = 16;
 inline constexpr int kMmaN = 8;
-inline constexpr int kMmaK = format::kPackedStepK;
 
-template <DType kDType, int kSelector>
-__device__ __forceinline__ void mma_sp(float (&d)[4], const uint4& a, const uint32_t (&b)[4],
-                                       uint32_t e) {
-  if constexpr (kDType == DType::kFloat16) {
-    ptx::mma_sp_m16n8k32_f32_f16_f16_f32<kSelector>(d, a, b, e);
-  } else {
-    static_assert(kDType == DType::kBFloat16);
-    ptx::mma_sp_m16n8k32_f32_bf16_bf16_f32<kSelector>(d, a, b, e);
-  }
-}
+// Group scales as the warps read them. No group_size: there are none.
+struct GroupScaleFormat {
+  int group_size;
+  bool need_cast;  // to B's type
+};
 
-template <CudaTile kTile, DType kDType>
-struct WarpTile {
-  using Layout = StageLayout<kTile>;
+template <CudaTile tile, Multiply multiply>
+class WarpTile {
+ public:
+  static constexpr CudaTile kTile = tile;
+  static constexpr Multiply kMultiply = multiply;
   static_assert(kTile.warp_m() % kMmaM == 0 && kTile.warp_n() % kMmaN == 0);
-  static_assert(kTile.k == 2 * kMmaK, "the two selectors of a packed tile's metadata");
   static constexpr int kMmasM = kTile.warp_m() / kMmaM;
   static constexpr int kMmasN = kTile.warp_n() / kMmaN;
+  static constexpr int kUnits = AFragments<kMultiply>::kSteps * kMmasN;  // of a stage
+  // Four mmas take as long as a load from shared memory; more would only take registers.
+  static constexpr int kAhead = std::min(std::max(4 / kMmasM, 1), kMmasN);
 
   int m_begin;  // in the CTA's tile
   int n_begin;
   int lane;
-  float accumulator[kMmasM][kMmasN][4] = {};
+  Accumulator<kMultiply> accumulator[kMmasM][kMmasN];
 
-  __device__ explicit WarpTile(int thread)
-      : m_begin(thread / CudaTile::kLanesPerWarp / kTile.warps_n * kTile.warp_m()),
-        n_begin(thread / CudaTile::kLanesPerWarp % kTile.warps_n * kTile.warp_n()),
-        lane(thread % CudaTile::kLanesPerWarp) {}
+  __device__ WarpTile(uint32_t smem_address, GroupScaleFormat scales, int thread)
+      : smem_address_(smem_address), scales_(scales) {
+    place(thread);
+    const int row = n_begin + lane % kMmaN;
+    const int chunk = A::template b_chunk<0>(lane / kMmaN % A::kBMatrices);
+    b_address_ = smem_address + Layout::kB + swizzled_offset(row, chunk);
+  }
 
-  // Accumulates the products of one stage.
-  __device__ void multiply_stage(const char* smem, uint32_t smem_address) {
-    uint32_t e[kMmasM];
+  // Where the thread's share of the tile lies: said once more after the main loop, it takes no
+  // registers in it.
+  __device__ __forceinline__ void place(int thread) {
+    const int warp = thread / CudaTile::kLanesPerWarp;
+    m_begin = warp / kTile.warps_n * kTile.warp_m();
+    n_begin = warp % kTile.warps_n * kTile.warp_n();
+    lane = thread % CudaTile::kLanesPerWarp;
+  }
+
+  __device__ void clear() {
 #pragma unroll
     for (int i = 0; i < kMmasM; ++i) {
-      e[i] = reinterpret_cast<const uint32_t*>(smem + Layout::kMetadata)[packed_lane(i)];
+#pragma unroll
+      for (int j = 0; j < kMmasN; ++j) {
+#pragma unroll
+        for (auto& word : accumulator[i][j]) word = 0;
+      }
     }
-    multiply_step<0>(smem, smem_address, e);
-    multiply_step<1>(smem, smem_address, e);
+  }
+
+  // Loads what the first units read. `stage` is the stage's offset in the ring.
+  __device__ void load_first(int stage) {
+    static_for<kAhead>([&](auto unit) { load<unit>(stage); });
+  }
+
+  // Accumulates the products of one stage, and loads the first units of the next one if there is
+  // one. before(unit) is called before what unit + kAhead reads is loaded: from unit
+  // kUnits - kAhead on this is the next stage.
+  template <typename Before>
+  __device__ void multiply_stage(int stage, int next_stage, bool has_next, Before before) {
+    static_for<kUnits>([&](auto unit) {
+      before(unit);
+      if constexpr (unit + kAhead < kUnits) {
+        load<unit + kAhead>(stage);
+      } else if (has_next) {
+        load<unit + kAhead - kUnits>(next_stage);
+      }
+      multiply_unit<unit>();
+    });
   }
 
  private:
-  // Index of this lane's entry in the i-th of the warp's strips.
-  __device__ int packed_lane(int i) const {
-    return (m_begin / format::kPackedTileRows + i) * CudaTile::kLanesPerWarp + lane;
+  using A = AFragments<kMultiply>;
+  using Layout = StageLayout<kTile, kMultiply>;
+  static constexpr int kBSlots = 2 * kAhead;
+  static_assert(kUnits % kBSlots == 0, "a stage begins with slot 0");
+  static_assert(A::kSteps % 2 == 0, "a stage begins with the first of two sets of A");
+
+  template <int kUnit>
+  __device__ __forceinline__ void load(int stage) {
+    constexpr int kStep = kUnit / kMmasN;
+    if constexpr (kUnit % kMmasN == 0) load_a<kStep>(stage);
+    load_b<kStep>(stage, kUnit % kMmasN, b_[kUnit % kBSlots]);
   }
 
   template <int kStep>
-  __device__ void multiply_step(const char* smem, uint32_t smem_address,
-                                const uint32_t (&e)[kMmasM]) {
-    uint4 a[kMmasM];
+  __device__ __forceinline__ void load_a(int stage) {
 #pragma unroll
     for (int i = 0; i < kMmasM; ++i) {
       const int strip = m_begin / format::kPackedTileRows + i;
-      const int entry = (strip * format::kPackedStepsPerTile + kStep) * CudaTile::kLanesPerWarp;
-      a[i] = reinterpret_cast<const uint4*>(smem)[entry + lane];
-    }
-#pragma unroll
-    for (int j = 0; j < kMmasN; ++j) {
-      uint32_t b[4];
-      load_b<kStep>(smem_address, j, b);
-#pragma unroll
-      for (int i = 0; i < kMmasM; ++i) mma_sp<kDType, kStep>(accumulator[i][j], a[i], b, e[i]);
+      const uint32_t values =
+          smem_address_ + stage + Layout::kValues + strip * Layout::kStripValuesBytes;
+      const uint32_t metadata =
+          smem_address_ + stage + Layout::kMetadata + strip * Layout::kStripMetadataBytes;
+      const uint32_t scales =
+          smem_address_ + stage + Layout::kScales + strip * Layout::kStripScalesBytes;
+      fragments_[i].template load<kStep>(values, metadata,
+                                         GroupScales{scales, scales_.group_size, scales_.need_cast},
+                                         lane, a_[kStep % 2][i], e_[kStep % 2][i]);
     }
   }
 
-  // 32 elements of K by 8 columns: lanes 8i to 8i + 7 address matrix i, chunk i of the step.
+  // Lanes 8i to 8i + 7 address matrix i. Another step's chunk differs from that of step 0 in bits
+  // that the swizzle leaves where they are.
   template <int kStep>
-  __device__ void load_b(uint32_t smem_address, int j, uint32_t (&b)[4]) const {
-    constexpr int kChunksPerStep = kMmaK / kChunkElems;
-    const int row = n_begin + j * kMmaN + lane % kMmaN;
-    const int chunk = kStep * kChunksPerStep + lane / kMmaN;
-    ptx::ldmatrix_m8n8_x4_b16(b,
-                              smem_address + Layout::kB + swizzled_chunk(row, chunk) * kChunkBytes);
+  __device__ __forceinline__ void load_b(int stage, int j, uint32_t (&b)[A::kBMatrices]) const {
+    constexpr int kChunk = A::template b_chunk<kStep>(0);
+    constexpr int kPanel = kChunk / kChunksPerRow;
+    constexpr uint32_t kChunkOffset = kChunk % kChunksPerRow * kChunkBytes;
+    const uint32_t address =
+        (b_address_ ^ kChunkOffset) + stage + kPanel * Layout::kPanelBytes + j * kMmaN * kRowBytes;
+    if constexpr (A::kBMatrices == 4) {
+      ptx::ldmatrix_m8n8_x4_b16(b, address);
+    } else {
+      ptx::ldmatrix_m8n8_x2_b16(b, address);
+    }
   }
+
+  template <int kUnit>
+  __device__ __forceinline__ void multiply_unit() {
+    constexpr int kStep = kUnit / kMmasN;
+    constexpr int kSelector = A::template selector<kStep>();
+    uint32_t b[4];
+    prepare_b<kMultiply>(b_[kUnit % kBSlots], b);
+#pragma unroll
+    for (int i = 0; i < kMmasM; ++i) {
+      multiply_accumulate<kMultiply, kSelector>(accumulator[i][kUnit % kMmasN], a_[kStep % 2][i], b,
+                                                e_[kStep % 2][i]);
+    }
+  }
+
+  uint32_t smem_address_;  // of the ring
+  GroupScaleFormat scales_;
+  uint32_t b_address_;  // of this lane's row of step 0 of stage 0
+  A fragments_[kMmasM];
+  uint4 a_[2][kMmasM];  // of two steps
+  uint32_t e_[2][kMmasM];
+  uint32_t b_[kBSlots][A::kBMatrices];  // of as many units
 };
 
 }  // namespace sparse_gemm::cuda

@@ -1,6 +1,7 @@
 // cp.async: copies from global to shared memory that a thread starts and waits for later.
-// `smem` is an address in the shared window (ptx/shared_address.h). Only `gmem_bytes` are read
-// from global memory, the rest of the destination becomes zero; with 0 nothing is read.
+// `smem` is an address in the shared window (ptx/shared_address.h). Where `gmem_bytes` are given,
+// only these are read from global memory, the rest of the destination becomes zero; with 0 nothing
+// is read.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,10 @@
 namespace sparse_gemm::cuda::ptx {
 
 // 16 bytes past L1: what is copied to shared memory is not read again through L1.
+__device__ __forceinline__ void cp_async_cg_16(uint32_t smem, const void* gmem) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(smem), "l"(gmem) : "memory");
+}
+
 __device__ __forceinline__ void cp_async_cg_16(uint32_t smem, const void* gmem,
                                                uint32_t gmem_bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(smem), "l"(gmem),

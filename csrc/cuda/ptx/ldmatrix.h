@@ -14,4 +14,12 @@ __device__ __forceinline__ void ldmatrix_m8n8_x4_b16(uint32_t (&frag)[4], uint32
                : "memory");
 }
 
+// Two matrices: the addresses of lanes 16 to 31 are not used.
+__device__ __forceinline__ void ldmatrix_m8n8_x2_b16(uint32_t (&frag)[2], uint32_t smem_row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+               : "=r"(frag[0]), "=r"(frag[1])
+               : "r"(smem_row)
+               : "memory");
+}
+
 }  // namespace sparse_gemm::cuda::ptx

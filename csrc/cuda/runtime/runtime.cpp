@@ -16,6 +16,23 @@ namespace {
 constexpr std::string_view kEmulatedSuffix = " (emulated)";
 constexpr int kMaxDevices = 64;  // more than any machine has
 
+// 0 if CUDA does not say.
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  if (cudaDeviceGetAttribute(&value, which, device) == cudaSuccess) return value;
+  (void)cudaGetLastError();
+  return 0;
+}
+
+// Both edges of the memory's clock carry data.
+int64_t memory_bytes_per_second(int device) {
+  constexpr int64_t kHzPerKhz = 1000;
+  constexpr int64_t kEdges = 2;
+  constexpr int64_t kBitsPerByte = 8;
+  return attribute(cudaDevAttrMemoryClockRate, device) * kHzPerKhz * kEdges *
+         attribute(cudaDevAttrGlobalMemoryBusWidth, device) / kBitsPerByte;
+}
+
 Status query_props(int device, CudaProps* props) {
   cudaDeviceProp found;
   cudaError_t error = cudaGetDeviceProperties(&found, device);
@@ -30,6 +47,9 @@ Status query_props(int device, CudaProps* props) {
   props->shared_memory_per_sm = static_cast<int64_t>(found.sharedMemPerMultiprocessor);
   props->l2_bytes = found.l2CacheSize;
   props->memory_bytes = static_cast<int64_t>(found.totalGlobalMem);
+  props->max_threads_per_sm = found.maxThreadsPerMultiProcessor;
+  props->clock_khz = attribute(cudaDevAttrClockRate, device);
+  props->memory_bytes_per_second = memory_bytes_per_second(device);
   props->emulated = props->name.ends_with(kEmulatedSuffix);
   return Status::ok();
 }

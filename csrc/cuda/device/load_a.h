@@ -1,0 +1,122 @@
+// How A reaches a stage of the ring. It needs no mask: packed storage is whole stages, and rows
+// past M are read from the last strip (what they give is never stored).
+//
+// A thread copies the same places of every stage: all addresses are one pointer plus constants.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/problem.h"
+#include "cuda/device/stage_layout.h"
+#include "cuda/device/work.h"
+#include "cuda/ptx/cp_async.h"
+
+namespace sparse_gemm::cuda {
+
+// The strips of a tile, and where a piece of work begins in them.
+struct StripRange {
+  int64_t first;       // counted through the whole batch
+  int last;            // that exists, counted from the first
+  int64_t num_stages;  // of a strip
+  int64_t stage;
+
+  __device__ StripRange(const Problem& problem, const WorkShape& work, const Piece& piece,
+                        int tile_strips)
+      : num_stages(work.num_k_tiles), stage(piece.k_begin) {
+    const int64_t num_strips = format::num_packed_strips(problem.m);
+    const int64_t begin = piece.tile.m * int64_t{tile_strips};
+    first = begin + (problem.a.is_batched ? piece.batch * num_strips : 0);
+    last = static_cast<int>(min(num_strips - begin, int64_t{tile_strips}) - 1);
+  }
+
+  // Index among all stages of all strips.
+  __device__ int64_t stage_of(int strip) const {
+    return (first + min(strip, last)) * num_stages + stage;
+  }
+};
+
+// Values or metadata: of each strip `kStripBytes` a stage, one stage after another. The threads
+// that copy from one strip are neighbours.
+template <CudaTile kTile, int kStripBytes>
+class StripLoader {
+  static constexpr int kStrips = kTile.m / format::kPackedTileRows;
+  static constexpr int kChunks = kStripBytes / kChunkBytes;
+  static constexpr int kThreadsPerStrip = std::min(kTile.num_threads() / kStrips, kChunks);
+  static constexpr int kActive = kStrips * kThreadsPerStrip;
+  static_assert(kChunks % kThreadsPerStrip == 0 && kThreadsPerStrip % 8 == 0,
+                "8 lanes copy 128 bytes in a row: no bank conflict");
+
+ public:
+  static constexpr int kCopies = kChunks / kThreadsPerStrip;  // a thread and stage
+
+  __device__ StripLoader(const void* packed, const StripRange& strips, uint32_t smem_address,
+                         int thread)
+      : is_active_(thread < kActive) {
+    const int strip = thread / kThreadsPerStrip;
+    const int offset = thread % kThreadsPerStrip * kChunkBytes;
+    smem_address_ = smem_address + strip * kStripBytes + offset;
+    gmem_ = static_cast<const char*>(packed) + strips.stage_of(strip) * kStripBytes + offset;
+  }
+
+  // Copy `idx` of the stage that comes `ahead` stages after the current one.
+  __device__ __forceinline__ void copy(int idx, int ahead, int stage_offset) const {
+    if (kActive < kTile.num_threads() && !is_active_) return;
+    const int offset = idx * kThreadsPerStrip * kChunkBytes;
+    ptx::cp_async_cg_16(smem_address_ + stage_offset + offset,
+                        gmem_ + ahead * kStripBytes + offset);
+  }
+
+  __device__ __forceinline__ void advance(int stages) { gmem_ += stages * kStripBytes; }
+
+ private:
+  bool is_active_;
+  uint32_t smem_address_;
+  const char* gmem_;
+};
+
+// Group scales: how many a strip has of a stage is known at run time.
+template <CudaTile kTile, Multiply kMultiply>
+class ScalesLoader {
+  using Layout = StageLayout<kTile, kMultiply>;
+  static constexpr int kThreadsPerStrip = Layout::kStripScalesBytes / kChunkBytes;
+
+ public:
+  static constexpr int kCopies = 1;
+
+  __device__ ScalesLoader(const SparseOperand& a, const StripRange& strips, uint32_t smem_address,
+                          int thread)
+      : stage_bytes_(a.group_size == 0
+                         ? 0
+                         : format::packed_scales_tile_bytes(Layout::kPackedType, a.group_size)) {
+    static_assert(Layout::kStrips * kThreadsPerStrip <= kTile.num_threads());
+    const int strip = thread / kThreadsPerStrip;
+    const int offset = thread % kThreadsPerStrip * kChunkBytes;
+    is_active_ = strip < Layout::kStrips && offset < stage_bytes_;
+    smem_address_ = smem_address + strip * Layout::kStripScalesBytes + offset;
+    gmem_ =
+        static_cast<const char*>(a.group_scales) + strips.stage_of(strip) * stage_bytes_ + offset;
+  }
+
+  __device__ __forceinline__ void copy(int, int ahead, int stage_offset) const {
+    if (is_active_) ptx::cp_async_cg_16(smem_address_ + stage_offset, gmem_ + ahead * stage_bytes_);
+  }
+
+  __device__ __forceinline__ void advance(int stages) { gmem_ += stages * stage_bytes_; }
+
+ private:
+  int stage_bytes_;  // of a strip
+  bool is_active_;
+  uint32_t smem_address_;
+  const char* gmem_;
+};
+
+// Of types without any.
+struct NoScalesLoader {
+  static constexpr int kCopies = 0;
+  __device__ NoScalesLoader(const SparseOperand&, const StripRange&, uint32_t, int) {}
+  __device__ void copy(int, int, int) const {}
+  __device__ void advance(int) {}
+};
+
+}  // namespace sparse_gemm::cuda

@@ -1,0 +1,111 @@
+// How a B whose columns begin at multiples of 16 bytes reaches a stage of the ring. Columns past N
+// are read from the last one (what they give is never stored). Past K, B is zero, since the zeros
+// that fill up A's rows would turn an inf or nan there into nan; only the last stage of K asks
+// where K ends.
+//
+// A thread copies the same places of every stage: all addresses are a few pointers plus constants.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/problem.h"
+#include "cuda/device/stage_layout.h"
+#include "cuda/device/work.h"
+#include "cuda/ptx/cp_async.h"
+#include "cuda/ptx/special_registers.h"
+
+namespace sparse_gemm::cuda {
+
+// B whose columns begin at multiples of 16 bytes. Four lanes copy 64 neighbouring bytes of a
+// column, twice; of small tiles, where that would leave threads without work, eight lanes 128
+// bytes.
+template <CudaTile kTile, Multiply kMultiply>
+class AlignedBLoader {
+  using Layout = StageLayout<kTile, kMultiply>;
+  static constexpr int kPanels = Layout::kTraits.b_panels;
+  static constexpr int kThreads = kTile.num_threads();
+  static constexpr int kLanesPerRow = kTile.n * 4 >= kThreads ? 4 : 8;
+  static constexpr int kHalves = kChunksPerRow / kLanesPerRow;
+  static constexpr int kRowsAtOnce = std::min(kThreads / kLanesPerRow, kTile.n);
+  static constexpr int kPointers = kTile.n / kRowsAtOnce;
+  static constexpr int kActive = kRowsAtOnce * kLanesPerRow;
+  static constexpr int kHalfBytes = kRowBytes / 2;
+
+ public:
+  static constexpr int kCopies = kPointers * kPanels * kHalves;
+
+  __device__ AlignedBLoader(const Problem& problem, const Piece& piece, uint32_t smem_address,
+                            int thread)
+      : is_active_(thread < kActive) {
+    const int row = row_of(thread);
+    const int chunk = thread % kLanesPerRow;
+    smem_address_[0] = smem_address + swizzled_offset(row, chunk);
+    smem_address_[1] = smem_address_[0] ^ kHalfBytes;  // chunk + 4
+    const int64_t n_begin = piece.tile.n * int64_t{kTile.n};
+    const int64_t offset = piece.k_begin * int64_t{Layout::kColumnBytes} + chunk * kChunkBytes;
+    const char* b = static_cast<const char*>(problem.b.data) +
+                    piece.batch * problem.b.batch_stride * kElemBytes + offset;
+#pragma unroll
+    for (int i = 0; i < kPointers; ++i) {
+      const int64_t n = min(n_begin + row + i * kRowsAtOnce, problem.n - 1);
+      gmem_[i] = b + n * problem.b.col_stride * kElemBytes;
+    }
+  }
+
+  __device__ __forceinline__ void copy(int idx, int ahead, int stage_offset) const {
+    if (kActive < kThreads && !is_active_) return;
+    const At at(idx, ahead);
+    ptx::cp_async_cg_16(smem_address_[at.half] + stage_offset + at.smem_offset,
+                        gmem_[at.pointer] + at.gmem_offset);
+  }
+
+  // Bytes of K from this thread's first chunk of the last, ragged stage on.
+  __device__ __forceinline__ static int ragged_bytes(const Problem& problem) {
+    return static_cast<int>(Layout::b_bytes(problem.k) % Layout::kColumnBytes) -
+           ptx::mov_u32_tid_x() % kLanesPerRow * kChunkBytes;
+  }
+  // The current stage, which is the last one of K and not full: zeros where K has ended.
+  __device__ __forceinline__ void copy_ragged(int idx, int stage_offset, int ragged_bytes) const {
+    if (kActive < kThreads && !is_active_) return;
+    const At at(idx, 0);
+    const int bytes = min(max(ragged_bytes - at.gmem_offset, 0), kChunkBytes);
+    ptx::cp_async_cg_16(smem_address_[at.half] + stage_offset + at.smem_offset,
+                        gmem_[at.pointer] + at.gmem_offset, static_cast<uint32_t>(bytes));
+  }
+
+  __device__ __forceinline__ void advance(int stages) {
+#pragma unroll
+    for (int i = 0; i < kPointers; ++i) gmem_[i] += stages * Layout::kColumnBytes;
+  }
+
+ private:
+  static constexpr int kElemBytes = Layout::kBElemBytes;
+
+  // Which copy of a stage is which: constants wherever `idx` is one.
+  struct At {
+    int half, pointer, smem_offset, gmem_offset;
+    __device__ constexpr At(int idx, int ahead)
+        : half(idx % kHalves),
+          pointer(idx / kHalves / kPanels),
+          smem_offset(idx / kHalves % kPanels * Layout::kPanelBytes +
+                      pointer * kRowsAtOnce * kRowBytes),
+          gmem_offset(ahead * Layout::kColumnBytes + idx / kHalves % kPanels * kRowBytes +
+                      half * kHalfBytes) {}
+  };
+
+  // Eight lanes write at a time. Where they belong to two rows, these lie four apart, so that the
+  // swizzle puts their chunks into different halves of the banks.
+  __device__ static int row_of(int thread) {
+    const int row = thread / kLanesPerRow;
+    if constexpr (kLanesPerRow == 8) return row;
+    const int in_eight = row % 8;
+    return row - in_eight + in_eight / 2 + in_eight % 2 * 4;
+  }
+
+  bool is_active_;
+  uint32_t smem_address_[2];
+  const char* gmem_[kPointers];
+};
+
+}  // namespace sparse_gemm::cuda
