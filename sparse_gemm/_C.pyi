@@ -1,4 +1,5 @@
 # What the extension offers; tests/test_laws.py compares this list with the built module.
+from collections.abc import Callable
 from typing import Any, Final
 
 __version__: Final[str]
@@ -58,7 +59,7 @@ def thread_source() -> ThreadSource: ...
 # --- format ---
 
 def supports(pattern: Pattern, dtype: DType) -> bool: ...
-def k_compressed(pattern: Pattern, k: int) -> int: ...
+def k_compressed(pattern: Pattern, dtype: DType, k: int) -> int: ...
 def metadata_row_bytes(pattern: Pattern, k: int) -> int: ...
 def check(
     w: int,
@@ -124,7 +125,9 @@ class VectorOperand:
     def __init__(self, data: int, dtype: DType, stride: int, /) -> None: ...
 
 class DenseOperand:
-    def __init__(self, data: int, dtype: DType, row_stride: int, col_stride: int, /) -> None: ...
+    def __init__(
+        self, data: int, dtype: DType, row_stride: int, col_stride: int, batch_stride: int = 0
+    ) -> None: ...
 
 class Epilogue:
     alpha: float
@@ -149,14 +152,17 @@ class Plan:
     a_bytes: Final[int]
     multiply_adds: Final[int]
 
-# (m, n, k, values, metadata, ab_dtype, pattern, b, b_row_stride, b_col_stride, d, d_dtype,
-# d_row_stride, d_col_stride, bias, bias_dtype, bias_stride, activation, num_threads, epilogue)
+# (m, k, values, metadata, a_dtype, pattern, group_scales, group_scale_dtype, group_size,
+# a_is_batched, n, batch, b, b_dtype, b_row_stride, b_col_stride, b_batch_stride, d, d_dtype,
+# d_row_stride, d_col_stride, d_batch_stride, bias, bias_dtype, bias_stride, activation,
+# accumulate_in_f16, num_threads, epilogue)
 def gemm(*arguments: int | Epilogue | None) -> None: ...
 def plan(
     m: int,
     n: int,
     k: int,
-    ab_dtype: DType,
+    a_dtype: DType,
+    b_dtype: DType,
     pattern: Pattern,
     d_dtype: DType,
     isa: Isa,
@@ -184,6 +190,9 @@ class CudaProps:
         shared_memory_per_sm: int = ...,
         l2_bytes: int = ...,
         memory_bytes: int = ...,
+        max_threads_per_sm: int = ...,
+        clock_khz: int = ...,
+        memory_bytes_per_second: int = ...,
         driver_version: int = ...,
         runtime_version: int = ...,
         emulated: bool = ...,
@@ -195,23 +204,41 @@ class CudaProps:
     shared_memory_per_sm: Final[int]
     l2_bytes: Final[int]
     memory_bytes: Final[int]
+    max_threads_per_sm: Final[int]
+    clock_khz: Final[int]  # 0 where CUDA does not say, as the next one
+    memory_bytes_per_second: Final[int]
     driver_version: Final[int]  # 13000 is 13.0
     runtime_version: Final[int]
     emulated: Final[bool]
 
 class CudaPlan:
+    row: Final[int]  # of cuda_kernels()
     kernel: Final[str]  # the row of the config table
     why: Final[str]
+    multiply: Final[str]
     b_load: Final[str]  # how the dense operand reaches shared memory
     tile_m: Final[int]  # the CTA's tile
     tile_n: Final[int]
     k_tile: Final[int]
     num_stages: Final[int]
-    num_ctas: Final[int]
     num_threads: Final[int]  # of a CTA
     shared_memory_bytes: Final[int]  # of a CTA
-    a_bytes: Final[int]  # packed values and metadata
+    num_ctas: Final[int]
+    num_tiles: Final[int]
+    num_k_tiles: Final[int]
+    num_whole_tiles: Final[int]
+    schedule: Final[str]  # "whole", "stream-k", "split"
+    workspace_bytes: Final[int]
+    num_counters: Final[int]
+    a_bytes: Final[int]  # packed values, metadata and group scales
     multiply_adds: Final[int]  # with the kept weights only
+    is_tuned: Final[bool]
+    main_loop_us: Final[dict[str, float]]  # by what would bound them
+    bound: Final[str]
+    wave_quantisation: Final[float]
+    fixed_us: Final[float]
+    predicted_us: Final[float]
+    dense_us: Final[float]
 
 # {"compiler": "13.0.88", "architectures": ["80", "90a", "80-virtual"], "runtime": "static"}
 def cuda_build() -> dict[str, Any] | None: ...
@@ -219,10 +246,18 @@ def cuda_device_count() -> int: ...  # 0 where there is none, for whatever reaso
 def cuda_unavailable_reason() -> str: ...  # "" if there is a device
 def cuda_device(index: int, /) -> CudaProps: ...
 
-# Packed storage: what every kernel reads. 16-bit types in 2:4 only.
+# Packed storage: what every kernel reads. `as_8_bit`: 4:8 as a device without 4-bit mma.sp has it.
 def packed_supports(pattern: Pattern, dtype: DType, /) -> bool: ...
-def packed_values_bytes(pattern: Pattern, dtype: DType, rows: int, k: int, /) -> int: ...
-def packed_metadata_bytes(pattern: Pattern, dtype: DType, rows: int, k: int, /) -> int: ...
+def packed_values_bytes(
+    pattern: Pattern, dtype: DType, rows: int, k: int, as_8_bit: bool, /
+) -> int: ...
+def packed_metadata_bytes(
+    pattern: Pattern, dtype: DType, rows: int, k: int, as_8_bit: bool, /
+) -> int: ...
+def packed_group_size_fits(pattern: Pattern, dtype: DType, group_size: int, /) -> bool: ...
+def packed_scales_bytes(
+    pattern: Pattern, dtype: DType, rows: int, k: int, group_size: int, /
+) -> int: ...
 
 # out: contiguous [rows, k].
 def cuda_prune(
@@ -265,6 +300,7 @@ def cuda_compress(
     row_stride: int,
     col_stride: int,
     pattern: Pattern,
+    as_8_bit: bool,
     policy: Policy,
     packed_values: int,
     packed_metadata: int,
@@ -276,24 +312,26 @@ def cuda_compress(
 
 # out: contiguous [rows, k].
 def cuda_decompress(
-    packed_values: int,
-    packed_metadata: int,
-    dtype: DType,
     pattern: Pattern,
+    dtype: DType,
     rows: int,
     k: int,
+    as_8_bit: bool,
+    packed_values: int,
+    packed_metadata: int,
     out: int,
     device: int,
     stream: int,
     /,
 ) -> None: ...
 def cuda_pack(
-    values: int,
-    metadata: int,
-    dtype: DType,
     pattern: Pattern,
+    dtype: DType,
     rows: int,
     k: int,
+    as_8_bit: bool,
+    values: int,
+    metadata: int,
     packed_values: int,
     packed_metadata: int,
     device: int,
@@ -301,12 +339,13 @@ def cuda_pack(
     /,
 ) -> None: ...
 def cuda_unpack(
-    packed_values: int,
-    packed_metadata: int,
-    dtype: DType,
     pattern: Pattern,
+    dtype: DType,
     rows: int,
     k: int,
+    as_8_bit: bool,
+    packed_values: int,
+    packed_metadata: int,
     values: int,
     metadata: int,
     device: int,
@@ -314,15 +353,96 @@ def cuda_unpack(
     /,
 ) -> None: ...
 
-# As `gemm`, with packed values and metadata, and `device, stream` instead of `num_threads`.
-def cuda_gemm(*arguments: int | Epilogue | None) -> None: ...
+# Scales of groups of `group_size` elements of K: 16-bit floats [rows, ceil(k / group_size)].
+def cuda_pack_scales(
+    pattern: Pattern,
+    dtype: DType,
+    rows: int,
+    k: int,
+    group_size: int,
+    scales: int,
+    packed_scales: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def cuda_unpack_scales(
+    pattern: Pattern,
+    dtype: DType,
+    rows: int,
+    k: int,
+    group_size: int,
+    packed_scales: int,
+    scales: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+
+# As `gemm`, with packed values and metadata, `device, stream` instead of `num_threads`, and after
+# the epilogue a callable (workspace_bytes, num_counters) -> (address, address, owner), asked only
+# if the plan needs a workspace: memory for partial sums, int32 zeros, and what holds them.
+def cuda_gemm(
+    *arguments: int | Epilogue | Callable[[int, int], tuple[int, int, object]] | None,
+) -> None: ...
+
+# A number of the capture (into a CUDA graph) that a stream is in; 0 if it is in none.
+def cuda_capture_id(device: int, stream: int, /) -> int: ...
+
+# On a device of this machine, or one that is made up.
 def cuda_plan(
+    device: int | CudaProps,
     m: int,
     n: int,
     k: int,
-    ab_dtype: DType,
+    a_dtype: DType,
+    b_dtype: DType,
     pattern: Pattern,
     d_dtype: DType,
-    props: CudaProps,
-    /,
+    batch: int = 1,
+    group_size: int = 0,
+    accumulate_in_f16: bool = False,
 ) -> CudaPlan: ...
+
+# All that could run, the cheapest by the cost model first.
+def cuda_candidates(
+    device: int | CudaProps,
+    m: int,
+    n: int,
+    k: int,
+    a_dtype: DType,
+    b_dtype: DType,
+    pattern: Pattern,
+    d_dtype: DType,
+    batch: int = 1,
+    group_size: int = 0,
+    accumulate_in_f16: bool = False,
+) -> list[CudaPlan]: ...
+
+# {"index": 0, "config": "sm80_64x8", "multiply": "f16", "b_load": "aligned", "tile_m": 64, ...}
+def cuda_kernels() -> list[dict[str, Any]]: ...
+
+# What the calling thread's launches run, whatever the cost model says, until cuda_unforce().
+# num_ctas 0: as the cost model has it for that kernel; num_whole_tiles < 0: all.
+def cuda_force(kernel: int, num_ctas: int = 0, num_whole_tiles: int = -1) -> None: ...
+def cuda_unforce() -> None: ...
+
+# Of a device, n rounded up to a power of two; plans made until now are forgotten.
+def cuda_set_tuned(
+    device: int,
+    multiply: str,
+    b_load: str,
+    d_dtype: DType,
+    a_is_batched: bool,
+    group_size: int,
+    m: int,
+    n: int,
+    k: int,
+    batch: int,
+    config: str,
+    schedule: str,
+    num_ctas: int,
+    /,
+) -> None: ...
+def cuda_clear_tuned() -> None: ...
+def cuda_plan_cache() -> dict[str, int]: ...  # "hits", "misses", "size"

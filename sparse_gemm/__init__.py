@@ -3,8 +3,9 @@
     w = sparse_gemm.prune(dense)            # two of every four elements along K stay
     a = sparse_gemm.compress(w)             # values plus 2-bit metadata: 9/16 of 16-bit dense
     y = sparse_gemm.linear(x, a, bias, activation="gelu")
+    q = sparse_gemm.quantize(w, "int4", group_size=128)  # for float16 and bfloat16 x
 
-NumPy arrays and torch tensors go in, the same kind comes out. For torch models:
+NumPy arrays, CuPy arrays and torch tensors go in, the same kind comes out. For torch models:
 
     layer = sparse_gemm.SparseLinear.from_linear(linear, prune=True)
     report = sparse_gemm.sparsify(model, prune=True)
@@ -22,7 +23,9 @@ from sparse_gemm.compression import check, compress, prune
 from sparse_gemm.errors import SparsityError, UnsupportedError
 from sparse_gemm.ops import linear, matmul
 from sparse_gemm.planning import Plan, plan
+from sparse_gemm.quantization import quantize
 from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.tuning import tune
 
 if TYPE_CHECKING:
     from sparse_gemm.nn import SparseLinear, compressed_state_dict
@@ -45,8 +48,10 @@ __all__ = [
     "matmul",
     "plan",
     "prune",
+    "quantize",
     "reference",
     "sparsify",
+    "tune",
 ]
 
 # Names whose modules need torch.

@@ -8,7 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparse_gemm._C import DType
+from sparse_gemm.arrays import NUMPY_DTYPES
+from sparse_gemm.device_format import stores_as_8_bit
 from sparse_gemm.errors import SparsityError
+from sparse_gemm.patterns import PATTERNS
 
 __all__ = [
     "LAYER_DTYPES",
@@ -17,7 +21,9 @@ __all__ = [
     "check_dtype",
     "describe_violation",
     "is_packed",
+    "packed_scales_shape",
     "packed_shapes",
+    "stored_scales_shape",
     "stored_shapes",
 ]
 
@@ -26,11 +32,11 @@ LAYER_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # The types that a layer of each pattern may have; 4:8 has none that torch could hold dense.
 _DTYPES_OF_PATTERN = {"2:4": LAYER_DTYPES, "1:2": (torch.float32,)}
 
-# pattern -> elements in a group, stored elements (4:8: bytes of two) of a group (docs/format.md).
-_GEOMETRY = {"2:4": (4, 2), "1:2": (2, 1), "4:8": (8, 2)}
+# Elements in a group (docs/format.md).
+_GROUPS = {"2:4": 4, "1:2": 2, "4:8": 8}
 
-# A tile of packed storage (docs/format.md): so many rows, and so many elements of K.
-_PACKED_TILE = (16, 64)
+_TILE_ROWS = 16  # of packed storage
+_4_BIT_TYPES = (DType.int4, DType.uint4)
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -71,16 +77,34 @@ def check_bias(bias: Tensor | None, out_features: int, device: torch.device) -> 
         raise ValueError(f"bias is on {bias.device}; expected {device}, where the weight is")
 
 
+def _group(pattern: str, dtype: DType) -> tuple[int, int]:
+    """Elements of a group, and bytes of what it keeps."""
+    if pattern not in _GROUPS:
+        raise ValueError(f"pattern is {pattern!r}; expected one of {', '.join(_GROUPS)}")
+    group_size = _GROUPS[pattern]
+    bits = 4 if dtype in _4_BIT_TYPES else 8 * _itemsize(dtype)
+    return group_size, group_size * bits // 16
+
+
+def _itemsize(dtype: DType) -> int:
+    return 1 if dtype in _4_BIT_TYPES else int(NUMPY_DTYPES[dtype].itemsize)
+
+
 def stored_shapes(
-    out_features: int, in_features: int, pattern: str
+    out_features: int, in_features: int, pattern: str, dtype: DType
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Shapes of values and metadata for a weight [out_features, in_features] (docs/format.md)."""
-    if pattern not in _GEOMETRY:
-        raise ValueError(f"pattern is {pattern!r}; expected one of {', '.join(_GEOMETRY)}")
-    group_size, kept = _GEOMETRY[pattern]
+    group_size, kept_bytes = _group(pattern, dtype)
     num_groups = -(-in_features // group_size)
     num_bytes = -(-num_groups // 2)  # two groups' nibbles to a byte
-    return (out_features, kept * num_groups), (out_features, num_bytes)
+    return (out_features, kept_bytes // _itemsize(dtype) * num_groups), (out_features, num_bytes)
+
+
+def stored_scales_shape(
+    out_features: int, in_features: int, pattern: str, dtype: DType, group_size: int
+) -> tuple[int, int]:
+    """Shape of the scales of groups of group_size elements of such a weight."""
+    return out_features, -(-in_features // group_size)
 
 
 def is_packed(values: Tensor) -> bool:
@@ -88,13 +112,42 @@ def is_packed(values: Tensor) -> bool:
     return values.ndim == 1
 
 
-def packed_shapes(out_features: int, in_features: int) -> tuple[tuple[int], tuple[int]]:
-    """Shapes of packed values and metadata of a 16-bit 2:4 weight [out_features, in_features]."""
-    rows, columns = (
-        -(-extent // tile) * tile
-        for extent, tile in zip((out_features, in_features), _PACKED_TILE, strict=True)
+def _packed_extents(
+    out_features: int, in_features: int, pattern: str, dtype: DType
+) -> tuple[int, int]:
+    """Rows and elements of K of whole tiles: 64 bytes of kept values of 16 rows, 32 in 2:4 of
+    4-bit types."""
+    group_size, kept_bytes = _group(pattern, dtype)
+    row_bytes = 32 if kept_bytes == 1 else 64
+    tile_k = row_bytes // kept_bytes * group_size
+    return (
+        -(-out_features // _TILE_ROWS) * _TILE_ROWS,
+        -(-in_features // tile_k) * tile_k,
     )
-    return (rows * (columns // 2),), (rows * (columns // 8),)
+
+
+def packed_shapes(
+    out_features: int, in_features: int, pattern: str, dtype: DType, device: int
+) -> tuple[tuple[int], tuple[int]]:
+    """Shapes of packed values and metadata of a weight [out_features, in_features].
+
+    `device` is the index of the CUDA device; below 0 for tensors that are not on one, which are
+    stored for the emulated one.
+    """
+    rows, columns = _packed_extents(out_features, in_features, pattern, dtype)
+    group_size, kept_bytes = _group(pattern, dtype)
+    groups = rows * (columns // group_size)
+    if stores_as_8_bit(PATTERNS[pattern], max(device, 0)):
+        return (2 * kept_bytes * groups,), (groups,)  # a byte for each element, twice the groups
+    return (kept_bytes // _itemsize(dtype) * groups,), (groups // 2,)
+
+
+def packed_scales_shape(
+    out_features: int, in_features: int, pattern: str, dtype: DType, group_size: int
+) -> tuple[int]:
+    """Shape of the packed scales of groups of group_size elements of such a weight."""
+    rows, columns = _packed_extents(out_features, in_features, pattern, dtype)
+    return (rows * (columns // group_size),)
 
 
 def describe_violation(error: SparsityError, pattern: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `python -m sparse_gemm info | selftest | draw`."""
+"""The command line: `python -m sparse_gemm info | selftest | draw | tune`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,26 @@ def _draw(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _tune(arguments: argparse.Namespace) -> int:
+    from sparse_gemm import errors, tuned_choices, tuning
+
+    try:
+        a = tuning.random_matrix(
+            arguments.out_features, arguments.in_features, arguments.dtype, arguments.pattern
+        )
+        found = tuning.tune(a, arguments.tokens, x_dtype=arguments.x_dtype)
+    except (errors.UnsupportedError, TypeError, ValueError) as error:
+        print(f"tune: {error}", file=sys.stderr)
+        return 2
+    for one in found:
+        print(
+            f"{one.tokens} token(s): {one.kernel} ({one.schedule}, {one.num_ctas} CTAs), "
+            f"{one.microseconds:.1f} us; by the cost model {one.default_microseconds:.1f} us"
+        )
+    print(f"kept in {tuned_choices.path()}")
+    return 1 if any(one.wrong for one in found) else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sparse_gemm", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -48,6 +68,19 @@ def _parser() -> argparse.ArgumentParser:
     draw = commands.add_parser("draw", help="draw the format's figures as SVG")
     draw.add_argument("out_dir", type=Path, metavar="OUT_DIR")
     draw.set_defaults(run=_draw)
+
+    tune = commands.add_parser(
+        "tune", help="time the CUDA kernels for a weight's shape and types, and keep the best"
+    )
+    tune.add_argument("out_features", type=int, metavar="OUT_FEATURES")
+    tune.add_argument("in_features", type=int, metavar="IN_FEATURES")
+    tune.add_argument("--dtype", default="float16", help="of the weight (default: %(default)s)")
+    tune.add_argument("--x-dtype", help="of the activations (default: as sparse_gemm.plan)")
+    tune.add_argument("--pattern", default="2:4", help="2:4, 1:2 or 4:8 (default: %(default)s)")
+    tune.add_argument(
+        "--tokens", type=int, nargs="+", default=(1, 16, 256, 4096), help="(default: %(default)s)"
+    )
+    tune.set_defaults(run=_tune)
     return parser
 
 

@@ -13,14 +13,14 @@ from sparse_gemm.arrays import NUMPY_DTYPES, Array, ArrayKind, adopted, availabl
 from sparse_gemm.device_format import DenseView, Matrix
 from sparse_gemm.devices import CPU, device_for
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.tensor import (
+from sparse_gemm.patterns import (
     PACKED_DTYPES,
     PATTERNS,
-    Sparse24Tensor,
     pack_nibbles,
     pattern_of,
     unpack_nibbles,
 )
+from sparse_gemm.tensor import Sparse24Tensor
 
 _POLICIES = {"raise": _C.Policy.raise_, "prune": _C.Policy.prune}
 
@@ -75,7 +75,17 @@ def _dense_matrix(w: Array, pattern: _C.Pattern, backend: str) -> _DenseMatrix:
     return _DenseMatrix(kind, held, dtype, rows, k, device)
 
 
-def _violation(matrix: _DenseMatrix, pattern: str, position: tuple[int, int]) -> Exception:
+def _first_violation(matrix: _DenseMatrix, pattern: str) -> tuple[int, int] | None:
+    """Row and group of the first group with too many non-zeros; waits for a device."""
+    code = pattern_of(pattern)
+    if matrix.device == CPU:
+        return _C.check(*matrix.view, code, available_threads())
+    kind, device = matrix.kind, matrix.device
+    group = device_format.check(kind, matrix.held, matrix.view, code, device)
+    return None if group < 0 else _position(matrix, pattern, group)
+
+
+def _violation(matrix: _DenseMatrix, pattern: str, position: tuple[int, int]) -> SparsityError:
     row, group = position
     group_size = int(pattern.split(":")[1])
     columns = slice(group * group_size, (group + 1) * group_size)
@@ -84,9 +94,17 @@ def _violation(matrix: _DenseMatrix, pattern: str, position: tuple[int, int]) ->
         values = unpack_nibbles(matrix.held[row : row + 1], matrix.k, dtype)[0, columns]
     else:
         values = matrix.kind.to_numpy(matrix.held[row, columns])
-    return SparsityError.for_group(
+    error = SparsityError.for_group(
         pattern=pattern, row=row, group=group, values=[float(value) for value in values]
     )
+    if matrix.dtype == _C.DType.int4 and pattern == "4:8" and not _first_violation(matrix, "2:4"):
+        hint = (
+            " The matrix is 2:4, but not pairwise 4:8: for int4 x int4 keep pairs, as "
+            "sparse_gemm.prune(w, pattern='4:8') does; compressed with pattern='2:4' it multiplies "
+            "float16 and bfloat16 activations."
+        )
+        error = SparsityError(f"{error}{hint}", row=row, group=group, values=error.values)
+    return error
 
 
 def _position(matrix: _DenseMatrix, pattern: str, flat_group: int) -> tuple[int, int]:
@@ -100,8 +118,8 @@ def prune(w: Array, *, pattern: str = "2:4", backend: str = "auto") -> Array:
 
     Args:
         w: array or tensor [M, K], any strides; float32, float16, bfloat16, int8, float8_e4m3fn or
-            float8_e5m2 (for "4:8": NumPy arrays of ml_dtypes.int4 or uint4). On a CUDA device:
-            float16 or bfloat16, pattern "2:4".
+            float8_e5m2 for "2:4", float32 for "1:2", and NumPy arrays of ml_dtypes.int4 for "2:4"
+            and "4:8" or of uint4 for "4:8". On a CUDA device not float32 for "2:4", nor uint4.
         pattern: "2:4", "1:2" or "4:8" (pairs of elements are kept or pruned together, by the sum
             of their squares).
         backend: "auto" follows the device of `w`; "cpu" | "cuda".
@@ -116,10 +134,12 @@ def prune(w: Array, *, pattern: str = "2:4", backend: str = "auto") -> Array:
     """
     code = pattern_of(pattern)
     matrix = _dense_matrix(w, code, backend)
+    kind = matrix.kind
     if matrix.device != CPU:
-        return device_format.prune(matrix.kind, matrix.held, matrix.view, code, matrix.device)
-    out = matrix.empty((matrix.k + 1) // 2 if matrix.packed else matrix.k)
-    _C.prune(*matrix.view, code, matrix.kind.address(out), available_threads())
+        out = device_format.prune(kind, matrix.held, matrix.view, code, matrix.device)
+    else:
+        out = matrix.empty((matrix.k + 1) // 2 if matrix.packed else matrix.k)
+        _C.prune(*matrix.view, code, kind.address(out), available_threads())
     return unpack_nibbles(out, matrix.k, w.dtype) if matrix.packed else out
 
 
@@ -134,12 +154,7 @@ def check(w: Array, *, pattern: str = "2:4", backend: str = "auto") -> None:
     """
     code = pattern_of(pattern)
     matrix = _dense_matrix(w, code, backend)
-    if matrix.device == CPU:
-        position = _C.check(*matrix.view, code, available_threads())
-    else:
-        kind, device = matrix.kind, matrix.device
-        group = device_format.check(kind, matrix.held, matrix.view, code, device)
-        position = None if group < 0 else _position(matrix, pattern, group)
+    position = _first_violation(matrix, pattern)
     if position is not None:
         raise _violation(matrix, pattern, position)
 
@@ -171,7 +186,7 @@ def compress(
     if matrix.device != CPU:
         return _compress_on_device(matrix, pattern, _POLICIES[policy])
     kind = matrix.kind
-    values = matrix.empty(_C.k_compressed(code, matrix.k))
+    values = matrix.empty(_C.k_compressed(code, matrix.dtype, matrix.k))
     metadata_shape = (matrix.rows, _C.metadata_row_bytes(code, matrix.k))
     metadata = kind.empty(matrix.held, metadata_shape, kind.uint8)
     position = _C.compress(

@@ -1,8 +1,9 @@
 """prune, check, compress and decompress on a CUDA device, and the packed storage that kernels read.
 
-Packed storage is a permutation of the canonical one (docs/format.md), padded to whole tiles: two
-flat arrays. Everything here is queued on the array library's current stream; only `check`, and
-`compress` with policy "raise", wait for it, to read one number back.
+Packed storage is a permutation of the canonical one (docs/format.md), padded to whole tiles: flat
+arrays. 4:8 has twice the values where the device has no 4-bit `mma.sp`. Everything here is queued
+on the array library's current stream; only `check`, and `compress` with policy "raise", wait for
+it, to read one number back.
 """
 
 from __future__ import annotations
@@ -23,6 +24,18 @@ class Matrix(NamedTuple):
     dtype: _C.DType
     rows: int
     k: int
+    as_8_bit: bool = False  # packed 4:8 of a device without 4-bit mma.sp
+
+
+def stores_as_8_bit(pattern: _C.Pattern, device: int) -> bool:
+    """Whether that CUDA device is to have such a matrix packed as 2:4 of int8: 4:8 where the 4-bit
+    `mma.sp` of sm_80 to sm_89 is no longer there."""
+    return pattern == _C.Pattern.k4of8 and _C.cuda_device(device).capability >= (9, 0)
+
+
+def matrix_on(device: int, pattern: _C.Pattern, dtype: _C.DType, shape: tuple[int, int]) -> Matrix:
+    """The matrix as that CUDA device has it packed."""
+    return Matrix(pattern, dtype, *shape, stores_as_8_bit(pattern, device))
 
 
 class DenseView(NamedTuple):
@@ -37,25 +50,39 @@ class DenseView(NamedTuple):
 
 
 def unsupported(matrix: Matrix, name: str) -> UnsupportedError:
-    """The error for a matrix, called `name`, of a type that no CUDA kernel takes yet."""
+    """The error for a matrix, called `name`, of a type that no CUDA kernel takes."""
     pattern = matrix.pattern.name[1:].replace("of", ":")
+    if matrix.dtype == _C.DType.float32:
+        advice = (
+            "expected float16 or bfloat16 (.half(), .bfloat16()), or float32 with pattern='1:2', "
+            "multiplied as tf32"
+        )
+    elif matrix.dtype == _C.DType.uint4:
+        advice = "convert it to int4 or int8, or move it to the cpu"
+    else:
+        advice = "move it to the cpu"
     return UnsupportedError(
-        f"{name} is {pattern} of {matrix.dtype.name}, for which the cuda backend has no kernel "
-        "yet; expected 2:4 of float16 or bfloat16: convert it, or move it to the cpu"
+        f"{name} is {pattern} of {matrix.dtype.name}, for which the cuda backend has no kernel: "
+        f"{advice}"
     )
 
 
 def _storage(kind: ArrayKind, like: Array, matrix: Matrix) -> tuple[Array, Array]:
-    """Room for the packed values and metadata, beside `like`, which has the matrix's dtype."""
+    """Room for the packed values and metadata, beside `like`, which has the dtype of the values."""
     values_bytes = _C.packed_values_bytes(*matrix)
     metadata_bytes = _C.packed_metadata_bytes(*matrix)
     values = kind.empty(like, (values_bytes // like.dtype.itemsize,), like.dtype)
     return values, kind.empty(like, (metadata_bytes,), kind.uint8)
 
 
+def _columns(dtype: _C.DType, k: int) -> int:
+    """Of a dense matrix in memory, where 4-bit elements share bytes."""
+    return (k + 1) // 2 if dtype in (_C.DType.int4, _C.DType.uint4) else k
+
+
 def prune(kind: ArrayKind, w: Array, view: DenseView, pattern: _C.Pattern, device: int) -> Array:
     """A contiguous copy of `w` with the smallest places of each group set to +0."""
-    out = kind.empty(w, (view.rows, view.k), w.dtype)
+    out = kind.empty(w, (view.rows, _columns(view.dtype, view.k)), w.dtype)
     _C.cuda_prune(*view, pattern, kind.address(out), device, kind.stream(device))
     return out
 
@@ -72,12 +99,14 @@ def compress(
     kind: ArrayKind, w: Array, view: DenseView, pattern: _C.Pattern, policy: _C.Policy, device: int
 ) -> tuple[Array, Array, int]:
     """Packed values and metadata of `w`, and what `check` gives (policy prune: -1, no waiting)."""
-    values, metadata = _storage(kind, w, Matrix(pattern, view.dtype, view.rows, view.k))
+    matrix = matrix_on(device, pattern, view.dtype, (view.rows, view.k))
+    values, metadata = _storage(kind, w, matrix)
     raises = policy == _C.Policy.raise_
     violation = kind.filled_int64(w, _NO_VIOLATION) if raises else None
     _C.cuda_compress(
         *view,
         pattern,
+        matrix.as_8_bit,
         policy,
         kind.address(values),
         kind.address(metadata),
@@ -96,15 +125,13 @@ def _read(violation: Array) -> int:
 def decompress(
     kind: ArrayKind, values: Array, metadata: Array, matrix: Matrix, device: int
 ) -> Array:
-    """The dense matrix [rows, k] of packed storage."""
-    dense = kind.empty(values, (matrix.rows, matrix.k), values.dtype)
+    """The dense matrix [rows, k] of packed storage; 4-bit elements two to a byte."""
+    columns = _columns(matrix.dtype, matrix.k)
+    dense = kind.empty(values, (matrix.rows, columns), values.dtype)
     _C.cuda_decompress(
+        *matrix,
         kind.address(values),
         kind.address(metadata),
-        matrix.dtype,
-        matrix.pattern,
-        matrix.rows,
-        matrix.k,
         kind.address(dense),
         device,
         kind.stream(device),
@@ -118,12 +145,9 @@ def pack(
     """Packed storage of canonical parts."""
     packed_values, packed_metadata = _storage(kind, values, matrix)
     _C.cuda_pack(
+        *matrix,
         kind.address_of(values, "values"),
         kind.address_of(metadata, "metadata"),
-        matrix.dtype,
-        matrix.pattern,
-        matrix.rows,
-        matrix.k,
         kind.address(packed_values),
         kind.address(packed_metadata),
         device,
@@ -136,20 +160,41 @@ def unpack(
     kind: ArrayKind, values: Array, metadata: Array, matrix: Matrix, device: int
 ) -> tuple[Array, Array]:
     """Canonical parts of packed storage."""
-    columns = _C.k_compressed(matrix.pattern, matrix.k)
+    columns = _C.k_compressed(matrix.pattern, matrix.dtype, matrix.k)
     row_bytes = _C.metadata_row_bytes(matrix.pattern, matrix.k)
     canonical_values = kind.empty(values, (matrix.rows, columns), values.dtype)
     canonical_metadata = kind.empty(values, (matrix.rows, row_bytes), kind.uint8)
     _C.cuda_unpack(
+        *matrix,
         kind.address(values),
         kind.address(metadata),
-        matrix.dtype,
-        matrix.pattern,
-        matrix.rows,
-        matrix.k,
         kind.address(canonical_values),
         kind.address(canonical_metadata),
         device,
         kind.stream(device),
     )
     return canonical_values, canonical_metadata
+
+
+def pack_scales(
+    kind: ArrayKind, scales: Array, matrix: Matrix, group_size: int, device: int
+) -> Array:
+    """Packed group scales of canonical ones [rows, ceil(k / group_size)]."""
+    scaled = (*matrix[:4], group_size)
+    bytes_of_scale = scales.dtype.itemsize
+    packed = kind.empty(scales, (_C.packed_scales_bytes(*scaled) // bytes_of_scale,), scales.dtype)
+    addresses = kind.address_of(scales, "scale"), kind.address(packed)
+    _C.cuda_pack_scales(*scaled, *addresses, device, kind.stream(device))
+    return packed
+
+
+def unpack_scales(
+    kind: ArrayKind, packed: Array, matrix: Matrix, group_size: int, device: int
+) -> Array:
+    """Canonical group scales of packed ones."""
+    columns = -(-matrix.k // group_size)
+    scales = kind.empty(packed, (matrix.rows, columns), packed.dtype)
+    addresses = kind.address(packed), kind.address(scales)
+    scaled = (*matrix[:4], group_size)
+    _C.cuda_unpack_scales(*scaled, *addresses, device, kind.stream(device))
+    return scales

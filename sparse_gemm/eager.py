@@ -11,104 +11,151 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+import operator
+from typing import Any, NamedTuple
 
-from sparse_gemm import _C, device_format
+from sparse_gemm import _C, device_format, type_rules, workspace
 from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
 from sparse_gemm.devices import CPU, check_backend, device_for, stream_handle
 from sparse_gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
 from sparse_gemm.errors import UnsupportedError
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.tensor import PACKED_DTYPES, Sparse24Tensor, pack_nibbles
 
 # What `_C.gemm` takes for a bias (address, dtype, stride) and an activation: the epilogue has them.
 _NO_BIAS_NOR_ACTIVATION = (0, int(_C.DType.float32), 1, int(_C.Activation.none))
+_FLOAT16 = int(_C.DType.float16)
+_PACKED = tuple(int(dtype) for dtype in PACKED_DTYPES)
 
 
-def linear(
-    x: Array,
-    a: Sparse24Tensor,
-    terms: Terms,
-    out: Array | None = None,
-    out_dtype: Any = None,
-    stream: Any = None,
-    backend: str = "auto",
-) -> Array:
-    """`ops.linear` with its terms in one argument."""
+class Options(NamedTuple):
+    """What a caller may say besides operands and terms."""
+
+    out: Array | None = None
+    out_dtype: Any = None
+    stream: Any = None
+    backend: str = "auto"
+    accumulate: str | None = None
+
+
+class _Types(NamedTuple):
+    """What follows from the operands' types: the dense one's, and how sums are kept."""
+
+    dense: _C.DType
+    sums_in_float16: bool
+
+
+def linear(x: Array, a: Sparse24Tensor, terms: Terms, options: Options) -> Array:
+    """`ops.linear` with its other arguments in two."""
     kind = kind_of(x, "x")
-    _check_operands(kind, a, x, "x", stream, backend)
-    if stream is not None:
-        with kind.on_stream(stream_handle(stream), a._cuda):
-            return linear(x, a, terms, out, out_dtype, None, backend)
+    types = _check_operands(kind, a, x, "x", options)
+    if options.stream is not None:
+        with kind.on_stream(stream_handle(options.stream), a._cuda):
+            return linear(x, a, terms, options._replace(stream=None))
     m, k = a.shape
     shape = x.shape
-    if len(shape) == 0 or shape[-1] != k:
-        raise ValueError(f"x has shape {tuple(shape)}; expected [..., {k}], as a has {a.shape}")
+    columns = _stored_extent(kind, x, k)
+    if len(shape) == 0 or shape[-1] != columns:
+        raise ValueError(
+            f"x has shape {tuple(shape)}; expected [..., {columns}], as a has {a.shape}"
+        )
     d_shape = (*shape[:-1], m)
     n = shape[0] if len(shape) == 2 else math.prod(shape[:-1])
-    if a.scale is not None and terms.scale_m is None:
-        terms = terms._replace(scale_m=a.scale)
+    if a._row_scale is not None and terms.scale_m is None:
+        terms = terms._replace(scale_m=a._row_scale)
     layout = Layout(m, d_shape, d_shape[:-1], True, LINEAR_NAMES)
     epilogue, held = build_epilogue(kind, a.device, terms, layout)
     kind.refuse_gradients(x=x, **terms.arrays(LINEAR_NAMES))
-    b = _as_matrix(x, n, k)
-    y = _result(kind, x, a, d_shape, out, out_dtype, terms.is_empty())
+    b = _as_matrix(x, n, columns)
+    if types.dense in PACKED_DTYPES:
+        b = _two_a_byte(kind, b, "x")
+    y = _result(kind, x, a, d_shape, types.dense, options, terms.is_empty())
     d = _as_matrix(y, n, m)
-    _multiply(a, b, kind.strides(b)[::-1], d, kind.strides(d)[::-1], n, epilogue)
+    _multiply(a, types, b, kind.strides(b)[::-1], d, kind.strides(d)[::-1], n, epilogue)
     del held  # kept the terms' arrays alive until here
-    if out is not None:
-        kind.mark_written(out)
+    if options.out is not None:
+        kind.mark_written(y)
     return y
 
 
-def matmul(
-    a: Sparse24Tensor,
-    b: Array,
-    terms: Terms,
-    out: Array | None = None,
-    out_dtype: Any = None,
-    stream: Any = None,
-    backend: str = "auto",
-) -> Array:
-    """`ops.matmul` with its terms in one argument; one C++ call for each matrix of a batch."""
+def matmul(a: Sparse24Tensor, b: Array, terms: Terms, options: Options) -> Array:
+    """`ops.matmul` with its other arguments in two."""
     kind = kind_of(b, "b")
-    _check_operands(kind, a, b, "b", stream, backend)
-    if stream is not None:
-        with kind.on_stream(stream_handle(stream), a._cuda):
-            return matmul(a, b, terms, out, out_dtype, None, backend)
+    types = _check_operands(kind, a, b, "b", options)
+    if options.stream is not None:
+        with kind.on_stream(stream_handle(options.stream), a._cuda):
+            return matmul(a, b, terms, options._replace(stream=None))
     m, k = a.shape
     shape = tuple(b.shape)
-    if not shape or shape[max(len(shape) - 2, 0)] != k:
-        raise ValueError(f"b has shape {shape}; expected [..., {k}, N], as a has shape {a.shape}")
+    rows = _stored_extent(kind, b, k)
+    if not shape or shape[max(len(shape) - 2, 0)] != rows:
+        raise ValueError(
+            f"b has shape {shape}; expected [..., {rows}, N], as a has shape {a.shape}"
+        )
     if len(shape) == 1:
-        column_out = None if out is None else out[:, None]
-        d = matmul(a, b[:, None], terms.as_columns(), column_out, out_dtype, None, backend)
-        return d.reshape(m) if out is None else out
+        out = None if options.out is None else options.out[:, None]
+        d = matmul(a, b[:, None], terms.as_columns(), options._replace(out=out))
+        return d.reshape(m) if out is None else options.out
     n = shape[-1]
     d_shape = (*shape[:-2], m, n)
-    if a.scale is not None and terms.scale_m is None:
-        terms = terms._replace(scale_m=a.scale)
+    if a._row_scale is not None and terms.scale_m is None:
+        terms = terms._replace(scale_m=a._row_scale)
     require_same_kind(kind, a.device, **terms.arrays(MATMUL_NAMES))
     kind.refuse_gradients(b=b, **terms.arrays(MATMUL_NAMES))
     for name, matrix in (("residual", terms.residual), ("gate", terms.gate)):
         if matrix is not None and tuple(matrix.shape) != d_shape:
             raise ValueError(f"{name} has shape {tuple(matrix.shape)}; expected {d_shape}")
-    d = _result(kind, b, a, d_shape, out, out_dtype, terms.is_empty())
-    layout = Layout(m, (m, n), (n,), False, MATMUL_NAMES)
-    if 0 in shape[:-2]:  # no matrix to check the terms with
-        build_epilogue(kind, a.device, terms._replace(residual=None, gate=None, beta=0.0), layout)
-    for index in itertools.product(*map(range, shape[:-2])):
-        epilogue, held = build_epilogue(kind, a.device, terms.at(index), layout)
-        b_item, d_item = b[index], d[index]
-        strides = kind.strides(b_item), kind.strides(d_item)
-        _multiply(a, b_item, strides[0], d_item, strides[1], n, epilogue)
-        del held  # kept the terms' arrays alive until here
-    if out is not None:
-        kind.mark_written(out)
+    d = _result(kind, b, a, d_shape, types.dense, options, terms.is_empty())
+    if types.dense in PACKED_DTYPES:
+        b = _two_a_byte(kind, b.swapaxes(-1, -2), "b").swapaxes(-1, -2)
+    _multiply_all(kind, a, types, b, d, terms)
+    if options.out is not None:
+        kind.mark_written(d)
     return d
+
+
+def _multiply_all(
+    kind: ArrayKind, a: Sparse24Tensor, types: _Types, b: Array, d: Array, terms: Terms
+) -> None:
+    """D = A @ B for each matrix of a batch: in one C++ call on a device, wherever the matrices of
+    each array lie at one stride."""
+    m, n = d.shape[-2:]
+    if d.ndim > 2 and 0 in d.shape[:-2]:  # no matrix to check the terms with
+        terms = terms._replace(residual=None, gate=None, beta=0.0)
+        build_epilogue(kind, a.device, terms, Layout(m, (m, n), (n,), False, MATMUL_NAMES))
+        return
+    if d.ndim > 2:
+        arrays = (b, d, *(x for x in (terms.residual, terms.gate) if x is not None))
+        if a._cuda == CPU or not all(_is_one_batch(kind, x) for x in arrays):
+            for index in range(d.shape[0]):
+                item = terms.map_matrices(operator.itemgetter(index))
+                _multiply_all(kind, a, types, b[index], d[index], item)
+            return
+        b, d = _as_one_batch(b), _as_one_batch(d)
+        terms = terms.map_matrices(_as_one_batch)
+    layout = Layout(m, tuple(d.shape), (n,), False, MATMUL_NAMES)
+    epilogue, held = build_epilogue(kind, a.device, terms, layout)
+    _multiply(a, types, b, kind.strides(b), d, kind.strides(d), n, epilogue)
+    del held  # kept the terms' arrays alive until here
+
+
+def _is_one_batch(kind: ArrayKind, x: Array) -> bool:
+    """Whether the leading dimensions of `x` [..., rows, columns] are as good as one."""
+    steps = [
+        (extent, stride)
+        for extent, stride in zip(x.shape[:-2], kind.strides(x)[:-2], strict=True)
+        if extent != 1
+    ]
+    pairs = itertools.pairwise(steps)
+    return all(outer == inner * extent for (_, outer), (extent, inner) in pairs)
+
+
+def _as_one_batch(x: Array) -> Array:
+    return x if x.ndim == 3 else x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
 
 
 def _multiply(
     a: Sparse24Tensor,
+    types: _Types,
     b: Array,
     b_strides: tuple[int, ...],
     d: Array,
@@ -116,32 +163,43 @@ def _multiply(
     n: int,
     epilogue: _C.Epilogue,
 ) -> None:
-    """D[M,N] = A[M,K] @ B[K,N], where `a` is stored; the strides are those of B and of D."""
+    """D[M,N] = A[M,K] @ B[K,N], where `a` is stored; the strides are those of B and of D, before
+    which may come that from one matrix of a batch to the next."""
     kind = a._kind
+    scales = a._group_scales
     arguments = (
-        a.shape[0],
-        n,
-        a.shape[1],
+        *a.shape,
         kind.address(a._values),
         kind.address(a._metadata),
-        kind.codes[b.dtype],
+        a._dtype_number,
         a._pattern_number,
+        0 if scales is None else kind.address(scales),
+        _FLOAT16 if scales is None else kind.codes[scales.dtype],
+        a.group_size or 0,
+        0,
+        n,
+        b.shape[0] if b.ndim > 2 else 1,
         kind.address(b),
-        *b_strides,
+        int(types.dense),
+        *b_strides[-2:],
+        b_strides[0] if b.ndim > 2 else 0,
         kind.address(d),
         kind.codes[d.dtype],
-        *d_strides,
+        *d_strides[-2:],
+        d_strides[0] if d.ndim > 2 else 0,
         *_NO_BIAS_NOR_ACTIVATION,
+        types.sums_in_float16,
     )
     if a._cuda == CPU:
         _C.gemm(*arguments, kind.num_threads(), epilogue)
     else:
-        _C.cuda_gemm(*arguments, a._cuda, kind.stream(a._cuda), epilogue)
+        allocate = workspace.allocator(kind, d, a._cuda)
+        _C.cuda_gemm(*arguments, a._cuda, kind.stream(a._cuda), epilogue, allocate)
 
 
 def _check_operands(
-    kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, stream: Any, backend: str
-) -> None:
+    kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, options: Options
+) -> _Types:
     """What must hold before anything is computed: kinds, dtypes, devices, backend, stream."""
     if type(a) is not Sparse24Tensor:
         raise TypeError(
@@ -150,26 +208,73 @@ def _check_operands(
         )
     if a._kind is not kind:
         raise TypeError(f"{name} is a {kind.name} array; expected {a._kind.name}, as a is")
-    if a.dtype != x.dtype:
-        raise TypeError(f"{name} has dtype {x.dtype}; expected {a.dtype}, as a has")
+    dense = _dense_type(kind, a, x, name)
     require_same_kind(kind, a.device, **{name: x})
     kind.require_strided(x, name)
+    _check_place(kind, a, name, options)
+    on_device = a._cuda != CPU
+    in_float16 = type_rules.accumulates_in_float16(
+        options.accumulate, a._dtype_code, dense, on_device and kind.prefers_float16_sums()
+    )
+    if in_float16 and not on_device:
+        raise UnsupportedError(
+            "accumulate is 'float16', but the cpu backend keeps sums in float32; expected None"
+        )
+    if on_device and dense == _C.DType.float32 and not kind.allows_tf32():
+        raise UnsupportedError(
+            "products of float32 on a CUDA device are of tf32, with 10 bits after the point, which "
+            "torch's settings do not allow: torch.backends.cuda.matmul.allow_tf32 = True (or "
+            "torch.set_float32_matmul_precision('high')) does, or move the matrix to the cpu"
+        )
+    return _Types(dense, in_float16)
+
+
+def _dense_type(kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str) -> _C.DType:
+    if a.dtype == x.dtype and a.group_size is None and a._dtype_number not in _PACKED:
+        return a._dtype_code
+    found = kind.dtypes.get(x.dtype)
+    if x.dtype == kind.uint8 and a._dtype_code in PACKED_DTYPES:
+        found = a._dtype_code
+    rule = (a._pattern_code, a._dtype_code, found, x.dtype, name, a.group_size)
+    return type_rules.check_types(*rule)
+
+
+def _check_place(kind: ArrayKind, a: Sparse24Tensor, name: str, options: Options) -> None:
+    """That `a` is stored for the backend that is asked for, and a stream only for a device."""
     if a._cuda != CPU:
-        check_backend(backend)
-        if backend == "cpu":
+        check_backend(options.backend)
+        if options.backend == "cpu":
             raise ValueError(
                 f"backend is 'cpu', but a is stored for the cuda backend, on {a.device}: move it "
                 "to the cpu, or leave backend at 'auto'"
             )
         return
-    if device_for(kind, a._values, "a", backend) != CPU:
+    if device_for(kind, a._values, "a", options.backend) != CPU:
         if not _C.packed_supports(a._pattern_code, a._dtype_code):
             raise device_format.unsupported(a._matrix, "a")
         raise UnsupportedError(
             "backend is 'cuda', but a is stored for the cpu: compress it with backend='cuda'"
         )
-    if stream is not None:
-        raise ValueError(f"stream is {stream!r}; expected None, as {name} is on the cpu")
+    if options.stream is not None:
+        raise ValueError(f"stream is {options.stream!r}; expected None, as {name} is on the cpu")
+
+
+def _stored_extent(kind: ArrayKind, x: Array, k: int) -> int:
+    """The extent of `x` along K, of which there are two elements in a byte."""
+    return (k + 1) // 2 if x.dtype == kind.uint8 else k
+
+
+def _two_a_byte(kind: ArrayKind, x: Array, name: str) -> Array:
+    """4-bit elements [..., K] as bytes [..., ceil(K/2)], which may be what they are already."""
+    if x.dtype == kind.uint8:
+        if x.shape[-1] > 1 and kind.strides(x)[-1] != 1:
+            raise ValueError(
+                f"{name} has strides {kind.strides(x)}; expected bytes that follow one another "
+                "along K, as each holds two elements of it"
+            )
+        return x
+    rows = pack_nibbles(kind.to_numpy(x).reshape(math.prod(x.shape[:-1]), x.shape[-1]))
+    return rows.reshape(*x.shape[:-1], rows.shape[1])
 
 
 def _result(
@@ -177,11 +282,12 @@ def _result(
     x: Array,
     a: Sparse24Tensor,
     shape: tuple[int, ...],
-    out: Array | None,
-    out_dtype: Any,
+    dense: _C.DType,
+    options: Options,
     exact: bool,
 ) -> Array:
     """The array to write to: `out` if it fits, else a new one. `exact`: D is the plain product."""
+    out, out_dtype = options.out, options.out_dtype
     if out is not None:
         require_same_kind(kind, a.device, out=out)
         kind.require_strided(out, "out")
@@ -190,10 +296,8 @@ def _result(
         native = out.dtype
     elif out_dtype is not None:
         native = kind.native(out_dtype, "out_dtype")
-    elif a._dtype_code == _C.DType.int8:
-        native = kind.native_dtypes[_C.DType.int32 if exact else _C.DType.float32]
     else:
-        native = x.dtype
+        native = kind.native_dtypes[type_rules.default_result(dense, exact)]
     if not exact and native == kind.native_dtypes[_C.DType.int32]:
         raise ValueError(
             "out_dtype is int32, which holds the exact product; expected no scale, bias, "

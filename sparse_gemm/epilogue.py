@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sparse_gemm import _C
@@ -48,10 +48,7 @@ class Terms(NamedTuple):
 
     def as_columns(self) -> Terms:
         """The terms of a product with a vector, for that with a matrix of one column."""
-        return self._replace(
-            residual=None if self.residual is None else self.residual[:, None],
-            gate=None if self.gate is None else self.gate[:, None],
-        )
+        return self.map_matrices(lambda x: x[:, None])
 
     def arrays(self, names: Names) -> dict[str, Array]:
         """The arrays that are given, by the names that messages use."""
@@ -70,11 +67,11 @@ class Terms(NamedTuple):
         given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
         return self._replace(**{name: kind.materialize(x) for name, x in given.items()})
 
-    def at(self, index: tuple[int, ...]) -> Terms:
-        """The terms of one matrix of a batch."""
+    def map_matrices(self, function: Callable[[Array], Array]) -> Terms:
+        """The terms with `function` of each that has D's shape."""
         return self._replace(
-            residual=None if self.residual is None else self.residual[index],
-            gate=None if self.gate is None else self.gate[index],
+            residual=None if self.residual is None else function(self.residual),
+            gate=None if self.gate is None else function(self.gate),
         )
 
 
@@ -95,7 +92,9 @@ class Layout(NamedTuple):
     m: int
     d_shape: tuple[int, ...]  # of D, residual and gate as the caller holds them
     n_shape: tuple[int, ...]  # of scale_n
-    m_is_last: bool  # whether M runs along the last dimension of D (linear) or along N (matmul)
+    # Whether D is linear's [..., M], all that precedes M being N. Else it is matmul's: [M, N], or
+    # [batch, M, N].
+    m_is_last: bool
     names: Names
 
 
@@ -184,9 +183,12 @@ def _matrix(
     if tuple(x.shape) != layout.d_shape:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {layout.d_shape}")
     dtype = _check_dtype(kind, x, name, _FLOATS)
-    flat = x if x.ndim == 2 else x.reshape(-1, layout.d_shape[-1])
+    if not layout.m_is_last:
+        *batch_stride, row_stride, col_stride = kind.strides(x)
+        address = kind.address_of(x, name)
+        return _C.DenseOperand(address, dtype, row_stride, col_stride, *batch_stride)
+    *leading, columns = layout.d_shape
+    flat = x if x.ndim == 2 else x.reshape(math.prod(leading), columns)
     held.append(flat)
     row_stride, col_stride = kind.strides(flat)
-    if layout.m_is_last:
-        row_stride, col_stride = col_stride, row_stride
-    return _C.DenseOperand(kind.address_of(flat, name), dtype, row_stride, col_stride)
+    return _C.DenseOperand(kind.address_of(flat, name), dtype, col_stride, row_stride)

@@ -1,12 +1,12 @@
 """SparseLinear: torch.nn.Linear at inference, with its weight held compressed and nowhere dense.
 
 Shapes are torch.nn.Linear's: input [..., in_features], weight [out_features, in_features], output
-[..., out_features]. The weight lives in two buffers, `values` and `metadata`: in canonical order on
-the CPU, packed for the kernels on a CUDA device (docs/format.md). There is no autograd: a call that
-would need a gradient is an error.
+[..., out_features]. The weight lives in the buffers `values` and `metadata`, and `scale` if it is
+quantised: in canonical order on the CPU, packed for the kernels on a CUDA device (docs/format.md).
+There is no autograd: a call that would need a gradient is an error.
 
 A state dict speaks torch.nn.Linear's keys (`weight`, made dense for the occasion, and `bias`);
-`compressed_state_dict` speaks `values`, `metadata` and `bias` and makes nothing dense.
+`compressed_state_dict` speaks `values`, `metadata`, `scale` and `bias` and makes nothing dense.
 `load_state_dict` takes either. Compressed checkpoints are best kept as safetensors:
 
     safetensors.torch.save_file(sparse_gemm.compressed_state_dict(model), path)
@@ -32,13 +32,23 @@ from sparse_gemm._layer_format import (
     is_packed,
     stored_shapes,
 )
+from sparse_gemm._layer_quantized import (
+    check_quantized,
+    compressed,
+    dense_weight,
+    make_bytes,
+    matrix_type,
+    new_scale,
+    type_of_layer,
+    values_dtype,
+)
 from sparse_gemm._layer_storage import CompressedWeight
 from sparse_gemm._state_dict import compressed_state_dict
-from sparse_gemm.compression import compress
 from sparse_gemm.devices import BACKENDS, storage_backend
 from sparse_gemm.epilogue import ACTIVATIONS
 from sparse_gemm.errors import SparsityError
 from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.torch_state import autocast
 
 __all__ = ["SparseLinear", "compressed_state_dict"]
 
@@ -65,6 +75,11 @@ class SparseLinear(CompressedWeight):
         activation: None, "relu", "gelu", "gelu_tanh" or "silu", applied in the same pass.
         pattern: "2:4", or "1:2" (float32 alone).
         backend: "auto" (the input's device decides), "cpu" or "cuda".
+        quantize: None, or the type of the weight where that is another than dtype: "int8", "int4",
+            "float8_e4m3fn" or "float8_e5m2", with a scale for each output channel, or for each
+            `group_size` (32, 64 or 128) elements of in_features. Such a layer computes on CUDA
+            devices alone yet, with float16 or bfloat16 inputs; it may be made and moved anywhere.
+        group_size: see quantize.
 
     A new layer's weight is all zero: fill it with load_state_dict, or make the layer with
     `from_linear` or `from_compressed`.
@@ -73,13 +88,15 @@ class SparseLinear(CompressedWeight):
         TypeError: dtype or pattern is not one of those above, or they do not go together.
 
     Attributes:
-        values, metadata: the compressed weight (buffers), as stored; `compressed.values` is in
-            canonical order wherever it is stored. Only `values` changes with the dtype.
+        values, metadata, scale: the compressed weight (buffers), as stored; `compressed.values` is
+            in canonical order wherever it is stored. `scale` is None unless the weight is
+            quantised. Only `values` changes with the dtype, and nothing of a quantised weight.
         bias: Parameter with requires_grad=False, or None.
     """
 
     activation: str | None
     bias: Parameter | None
+    quantize: str | None
 
     def __init__(
         self,
@@ -92,6 +109,8 @@ class SparseLinear(CompressedWeight):
         activation: str | None = None,
         pattern: str = "2:4",
         backend: str = "auto",
+        quantize: str | None = None,
+        group_size: int | None = None,
     ) -> None:
         """Makes an all-zero layer; the arguments are the class's."""
         super().__init__()
@@ -99,17 +118,24 @@ class SparseLinear(CompressedWeight):
         check_dtype(dtype, pattern)
         check_choice("activation", activation, ACTIVATIONS)
         check_choice("backend", backend, BACKENDS)
+        check_quantized(quantize, group_size, pattern)
         self.in_features = in_features
         self.out_features = out_features
         self.activation = activation
         self.pattern = pattern
         self.backend = backend
-        values_shape, metadata_shape = stored_shapes(out_features, in_features, pattern)
-        values = torch.zeros(values_shape, device=device, dtype=dtype)
-        metadata = torch.full(metadata_shape, _ALL_ZERO_GROUPS, device=device, dtype=torch.uint8)
+        self._dtype = dtype
+        self.quantize = quantize
+        self.group_size = group_size
+        extents = (out_features, in_features)
+        shapes = stored_shapes(*extents, pattern, matrix_type(quantize, dtype))
+        values = torch.zeros(shapes[0], device=device, dtype=values_dtype(quantize, dtype))
+        metadata = torch.full(shapes[1], _ALL_ZERO_GROUPS, device=device, dtype=torch.uint8)
+        scale = new_scale(*extents, quantize, group_size, dtype, device)
         # Not persistent: the hooks below decide which keys a state dict gets.
         self.register_buffer("values", values, persistent=False)
         self.register_buffer("metadata", metadata, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
         if bias:
             zeros = torch.zeros(out_features, device=device, dtype=dtype)
             self.bias = Parameter(zeros, requires_grad=False)
@@ -126,6 +152,8 @@ class SparseLinear(CompressedWeight):
         activation: str | None = None,
         pattern: str = "2:4",
         backend: str = "auto",
+        quantize: str | None = None,
+        group_size: int | None = None,
     ) -> SparseLinear:
         """The same layer with its weight compressed; `linear` itself is left as it is.
 
@@ -133,7 +161,8 @@ class SparseLinear(CompressedWeight):
             linear: weight [out_features, in_features] of float32, float16 or bfloat16.
             prune: False: the weight must already fit the pattern. True: keep each group's largest
                 magnitudes.
-            activation, pattern, backend: as for the class.
+            activation, pattern, backend, quantize, group_size: as for the class; how the scales
+                are found says sparse_gemm.quantize.
 
         Raises:
             SparsityError: the weight does not fit the pattern and prune is False; the error names
@@ -147,13 +176,9 @@ class SparseLinear(CompressedWeight):
             )
         weight = linear.weight.detach()
         check_dtype(weight.dtype, pattern)
+        check_quantized(quantize, group_size, pattern)
         try:
-            a = compress(
-                weight,
-                pattern=pattern,
-                policy="prune" if prune else "raise",
-                backend=storage_backend(backend),
-            )
+            a = compressed(weight, prune, pattern, storage_backend(backend), quantize, group_size)
         except SparsityError as error:
             message = (
                 f"linear.weight {describe_violation(error, pattern)}: "
@@ -163,7 +188,9 @@ class SparseLinear(CompressedWeight):
                 message, row=error.row, group=error.group, values=error.values
             ) from None
         bias = None if linear.bias is None else linear.bias.detach().clone()
-        layer = cls.from_compressed(a, bias, activation=activation, backend=backend)
+        layer = cls.from_compressed(
+            a, bias, activation=activation, backend=backend, dtype=weight.dtype
+        )
         return layer.train(linear.training)
 
     @classmethod
@@ -174,34 +201,40 @@ class SparseLinear(CompressedWeight):
         *,
         activation: str | None = None,
         backend: str = "auto",
+        dtype: torch.dtype | None = None,
     ) -> SparseLinear:
         """A layer around `a` [out_features, in_features], sharing its memory.
 
         Args:
-            a: holds torch tensors, of float32, float16 or bfloat16, and no scale.
+            a: holds torch tensors: float32, float16 or bfloat16 without a scale, or 2:4 int8, int4
+                or float8 with one (float32 [out_features], or for each group).
             bias: [out_features] of a floating-point type, on a's device, or None.
+            activation, backend: as for the class.
+            dtype: of the inputs; default a's own, for a quantised `a` the bias' or else float16.
 
         Raises:
-            TypeError: `a` or `bias` is not of the kind above.
-            ValueError: `bias` has another shape or device, or `a` has a scale.
+            TypeError, ValueError: `a` or `bias` is not of the kind above.
         """
         if not isinstance(a, Sparse24Tensor) or not isinstance(a._values, Tensor):
             raise TypeError(
                 f"a is a {type(a).__name__}; expected a Sparse24Tensor of torch tensors "
                 "(sparse_gemm.compress of a torch.Tensor makes one)"
             )
-        if a.scale is not None:
-            raise ValueError(
-                "a has a scale, which SparseLinear does not hold: use sparse_gemm.linear"
-            )
         out_features, in_features = a.shape
         check_bias(bias, out_features, a._values.device)
+        quantize = type_of_layer(a)
+        if quantize is None:
+            dtype = a._values.dtype
+        elif dtype is None:
+            dtype = torch.float16 if bias is None else bias.dtype
         # On the meta device nothing is allocated: the buffers are replaced at once.
         layer = cls(
-            *(in_features, out_features, False, "meta", a._values.dtype),
+            *(in_features, out_features, False, "meta", dtype),
             activation=activation,
             pattern=a.pattern,
             backend=backend,
+            quantize=quantize,
+            group_size=a.group_size,
         )
         layer._hold(a)
         if bias is not None:
@@ -209,8 +242,15 @@ class SparseLinear(CompressedWeight):
         return layer
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What the layer computes in, and the type of its dense weight."""
+        return self._dtype if self.quantize is not None else self.values.dtype
+
+    @property
     def weight(self) -> Tensor:
         """The dense weight [out_features, in_features]: a new tensor at every access."""
+        if self.quantize is not None:
+            return dense_weight(self.compressed, self.dtype)
         shape = (self.out_features, self.in_features)
         return torch_ops.to_dense(self.values, self.metadata, *shape, self.pattern)
 
@@ -245,27 +285,33 @@ class SparseLinear(CompressedWeight):
 
     def _forward_as_op(self, input: Tensor) -> Tensor:
         """forward through torch's dispatcher: for compilers, tracers, stand-ins and autocast."""
-        if torch.compiler.is_compiling():
-            values, metadata = self.values, self.metadata
-        else:
-            a = self.compressed  # for its look at buffers that somebody may have replaced
-            values, metadata = a._values, a._metadata
-        bias = self.bias
+        if not torch.compiler.is_compiling():
+            _ = self.compressed  # for its look at buffers that somebody may have replaced
+        values, bias, scale = self.values, self.bias, self.scale
         if not values.is_meta and torch.is_autocast_enabled(values.device.type):
             dtype = torch.get_autocast_dtype(values.device.type)
-            input, values, bias = (_autocast(t, dtype) for t in (input, values, bias))
+            input, bias = autocast(input, dtype), autocast(bias, dtype)
+            values = values if self.quantize is not None else autocast(values, dtype)
+        has_groups = self.group_size is not None
+        extents = (self.out_features, self.in_features)
         return torch_ops.call_linear(
-            *(input, values, metadata, self.out_features, self.in_features, self.pattern, bias),
+            *(input, values, self.metadata, *extents, self.pattern, bias),
             activation=self.activation,
             backend=self.backend,
+            w_scale=None if has_groups else scale,
+            group_scale=scale if has_groups else None,
+            group_size=self.group_size,
         )
 
     def extra_repr(self) -> str:
         """What print(layer) shows between the brackets."""
         parts = [
             f"in_features={self.in_features}, out_features={self.out_features}",
-            f"bias={self.bias is not None}, pattern={self.pattern}, dtype={self.values.dtype}",
+            f"bias={self.bias is not None}, pattern={self.pattern}, dtype={self.dtype}",
         ]
+        if self.quantize is not None:
+            per = "row" if self.group_size is None else f"{self.group_size}"
+            parts.append(f"quantize={self.quantize} per {per}")
         if self.activation is not None:
             parts.append(f"activation={self.activation}")
         return ", ".join(parts)
@@ -274,9 +320,14 @@ class SparseLinear(CompressedWeight):
         # to(), half(), cuda() and all their kind come through here. The dtype is tried first, so
         # that a layer is never left half-converted. What one device holds packed, another device
         # or another dtype may not: it goes and is changed in canonical order.
-        check_dtype(fn(self.values.new_empty(0)).dtype, self.pattern)
+        dtype = fn(self.values.new_empty(0, dtype=self.dtype)).dtype
+        check_dtype(dtype, self.pattern)
         self._buffers.update(self._canonical_buffers())
+        quantized = {} if self.quantize is None else make_bytes(self._buffers)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, native in quantized.items():
+            self._buffers[name] = cast(Tensor, self._buffers[name]).view(native)
+        self._dtype = dtype
         self._store_for_backend()
         return self
 
@@ -285,8 +336,10 @@ class SparseLinear(CompressedWeight):
     ) -> None:
         if _state_dict.save_compressed.get():
             canonical = self._canonical_buffers()
-            for name in ("values", "metadata"):
-                destination[prefix + name] = cast(Tensor, canonical[name]).detach()
+            for name in ("values", "metadata", "scale"):
+                part = canonical[name]
+                if part is not None:
+                    destination[prefix + name] = part.detach()
         else:
             destination[prefix + "weight"] = self.weight
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -305,7 +358,7 @@ class SparseLinear(CompressedWeight):
         assign = bool(local_metadata.get("assign_to_params_buffers", False))
         target = _state_dict.Target(
             *(self.out_features, self.in_features, self.pattern, self.values, self.bias),
-            *(assign, storage_backend(self.backend)),
+            *(assign, storage_backend(self.backend), self.scale, self.group_size, self.dtype),
         )
         incoming, errors = _state_dict.read_layer(target, state_dict, prefix)
         if errors:
@@ -340,11 +393,7 @@ class SparseLinear(CompressedWeight):
                 with torch.no_grad():
                     self.values.copy_(a._values)
                     self.metadata.copy_(a._metadata)
+                    scale = a._row_scale if a.group_size is None else a._group_scales
+                    if self.scale is not None and scale is not None:
+                        self.scale.copy_(scale)
         self._view = None
-
-
-def _autocast(tensor: Any, dtype: torch.dtype) -> Any:
-    """The rule of torch.autocast: floating-point tensors are rounded, float64 and None are not."""
-    if tensor is None or not tensor.is_floating_point() or tensor.dtype is torch.float64:
-        return tensor
-    return tensor.to(dtype)

@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .errors import SparsityError
-from .reference_math import apply_epilogue, is_integer, round_to
+from .reference_bits import from_nibbles, pack_nibbles, unpack_nibbles
+from .reference_math import apply_epilogue, is_integer, round_to, scaled
 
 __all__ = ["PATTERNS", "Compressed", "check", "check_metadata", "compress", "decompress"]
 __all__ += ["linear", "matmul", "prune"]
@@ -45,11 +45,14 @@ class Pattern(NamedTuple):
 
 _PAIRS_OF_PLACES = (0x4, 0x8, 0xC, 0x9, 0xD, 0xE)
 _TYPES_OF_2_OF_4 = ("float32", "float16", "bfloat16", "int8", "float8_e4m3fn", "float8_e5m2")
+_4_BIT_TYPES = ("int4", "uint4")  # two elements to a byte of values
 
 PATTERNS = {
-    "2:4": Pattern(4, places=4, kept=2, nibbles=_PAIRS_OF_PLACES, dtypes=_TYPES_OF_2_OF_4),
+    "2:4": Pattern(
+        4, places=4, kept=2, nibbles=_PAIRS_OF_PLACES, dtypes=(*_TYPES_OF_2_OF_4, "int4")
+    ),
     "1:2": Pattern(2, places=2, kept=1, nibbles=(0x4, 0xE), dtypes=("float32",)),
-    "4:8": Pattern(8, places=4, kept=2, nibbles=_PAIRS_OF_PLACES, dtypes=("int4", "uint4")),
+    "4:8": Pattern(8, places=4, kept=2, nibbles=_PAIRS_OF_PLACES, dtypes=_4_BIT_TYPES),
 }
 
 # Which places of a group of four are stored, from which of them are non-zero (PyTorch's rule).
@@ -79,13 +82,16 @@ class Compressed(NamedTuple):
     """A compressed matrix in canonical storage.
 
     Attributes:
-        values: [M, kept * groups], in the matrix's dtype; for 4:8 uint8 [M, 2 * groups], one kept
-            pair a byte, the earlier element in the low nibble. Row-major.
+        values: [M, kept * groups], in the matrix's dtype; of 4-bit types uint8, two kept elements
+            a byte, the earlier in the low nibble: for 4:8 [M, 2 * groups], for 2:4 [M, groups].
+            Row-major.
         metadata: uint8 [M, ceil(groups / 2)], one nibble a group, the earlier group in the low
             nibble. Row-major.
         shape: (M, K), K the logical length of a row.
         pattern: "2:4", "1:2" or "4:8".
         dtype: the dense matrix's element type (values.dtype, or ml_dtypes' int4 or uint4).
+        scale: None, or with a group_size a 16-bit float [M, ceil(K / group_size)].
+        group_size: elements of K that share a factor in `linear`.
     """
 
     values: Array
@@ -93,6 +99,8 @@ class Compressed(NamedTuple):
     shape: tuple[int, int]
     pattern: str
     dtype: np.dtype[Any]
+    scale: Array | None = None
+    group_size: int | None = None
 
 
 def _pattern_of(pattern: str) -> Pattern:
@@ -197,13 +205,14 @@ def compress(w: Array, pattern: str = "2:4", policy: str = "raise") -> Compresse
     places = _in_places(w, geometry)
     nibbles = _choose_nibbles(_non_zero_places(places), geometry)
     stored = np.take_along_axis(places, _stored_places(nibbles, geometry)[..., None], axis=2)
-    if geometry.place_size == 2:
-        stored = _pack_nibbles(stored.astype(np.int8).view(np.uint8) & 0xF)
+    stored = stored.reshape(w.shape[0], math.prod(stored.shape[1:]))
+    if w.dtype.name in _4_BIT_TYPES:
+        stored = pack_nibbles(stored.astype(np.int8).view(np.uint8) & 0xF)
     spare = ((0, 0), (0, nibbles.shape[1] % 2))
     nibbles = np.pad(nibbles, spare, constant_values=_SPARE_NIBBLE)
     return Compressed(
-        values=stored.reshape(w.shape[0], math.prod(stored.shape[1:])),
-        metadata=_pack_nibbles(nibbles),
+        values=stored,
+        metadata=pack_nibbles(nibbles),
         shape=(int(w.shape[0]), int(w.shape[1])),
         pattern=pattern,
         dtype=w.dtype,
@@ -242,7 +251,7 @@ def check_metadata(
             f"metadata is {metadata.dtype.name} of shape {metadata.shape}; "
             "expected a uint8 matrix [M, ceil(groups / 2)]"
         )
-    nibbles = _unpack_nibbles(metadata)
+    nibbles = unpack_nibbles(metadata)
     if shape is not None:
         groups = _num_groups(shape[1], geometry)
         expected = (shape[0], -(-groups // 2))
@@ -287,35 +296,19 @@ def _stored_elements(c: Any) -> tuple[Array, Array]:
     groups = _num_groups(k, geometry)
     values, metadata = np.asarray(c.values), np.asarray(c.metadata)
     check_metadata(metadata, c.pattern, (m, k))
-    if values.shape != (m, geometry.kept * groups):
+    is_4_bit = values.dtype == np.uint8
+    expected = (m, geometry.kept * geometry.place_size * groups // (2 if is_4_bit else 1))
+    if values.shape != expected:
         raise ValueError(
             f"values has shape {values.shape}; a {c.pattern} matrix of shape {(m, k)} "
-            f"has values of shape {(m, geometry.kept * groups)}"
+            f"has values of shape {expected}"
         )
-    if geometry.place_size == 2:
-        values = _from_nibbles(_unpack_nibbles(values), np.dtype(c.dtype))
-    places = _stored_places(_unpack_nibbles(metadata)[:, :groups], geometry)
+    if is_4_bit:
+        values = from_nibbles(unpack_nibbles(values), np.dtype(c.dtype))
+    places = _stored_places(unpack_nibbles(metadata)[:, :groups], geometry)
     first = np.arange(groups)[:, None] * geometry.group_size + places * geometry.place_size
     columns = first[..., None] + np.arange(geometry.place_size)
     return values, columns.reshape(m, math.prod(columns.shape[1:]))
-
-
-def _pack_nibbles(nibbles: Array) -> Array:
-    """uint8 [..., 2n] of nibbles as uint8 [..., n]: the earlier of two in the low half."""
-    return (nibbles[..., 0::2] | nibbles[..., 1::2] << 4).astype(np.uint8)
-
-
-def _unpack_nibbles(packed: Array) -> Array:
-    """The inverse of _pack_nibbles."""
-    halves = np.stack([packed & 0xF, packed >> 4], axis=-1)
-    return halves.reshape(*packed.shape[:-1], 2 * packed.shape[-1])
-
-
-def _from_nibbles(nibbles: Array, dtype: np.dtype[Any]) -> Array:
-    """uint8 nibbles as int4 (two's complement) or uint4."""
-    if dtype == ml_dtypes.int4:
-        return ((nibbles.astype(np.int8) ^ 8) - 8).astype(dtype)
-    return nibbles.astype(dtype)
 
 
 # ------------------------------------------------------------------------------------- multiply
@@ -339,7 +332,9 @@ def linear(
 
     Args:
         x: [..., in], floating-point or integer.
-        a: the compressed weight, of shape (out, in).
+        a: the compressed weight, of shape (out, in). If it has a group_size, its elements are
+            multiplied by the scales of their groups beforehand: each product is rounded to x's
+            dtype, and so is the scale before it.
         bias, w_scale: [out], or one number.
         x_scale: [...], one a token (with or without a last axis of 1), or one number.
         residual, gate: [..., out]. Each factor takes part only where it is given.
@@ -387,6 +382,8 @@ def matmul(a: Any, b: Array, **epilogue: Any) -> Array:
 def _multiply(x: Array, a: Any) -> Array:
     """x [tokens, in] @ A.T, over stored values alone: int64 for integers, else float64."""
     values, columns = _stored_elements(a)
+    if getattr(a, "group_size", None) is not None:
+        values = scaled(values, columns // a.group_size, np.asarray(a.scale), x.dtype)
     wide = np.int64 if is_integer(x.dtype) and is_integer(values.dtype) else np.float64
     # Stored places past K hold zeros; they meet zeros of x.
     geometry = _pattern_of(a.pattern)

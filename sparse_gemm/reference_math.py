@@ -1,6 +1,6 @@
 # NumPy's stubs answer Any for most expressions over arrays of any dtype.
 # mypy: disable-error-code="no-any-return"
-"""What the reference implementation does after the product: epilogue and rounding, in float64.
+"""What the reference implementation does around the product: scales, epilogue, rounding.
 
 Nothing here knows the compression format; `reference` does.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["apply_epilogue", "is_integer", "round_to"]
+__all__ = ["apply_epilogue", "is_integer", "round_to", "scaled"]
 
 Array = NDArray[Any]
 
@@ -95,6 +95,16 @@ def _factor(name: str, value: ArrayLike, shapes: tuple[tuple[int, ...], ...]) ->
         expected = " or ".join(str(shape) for shape in shapes)
         raise ValueError(f"{name} has shape {array.shape}; expected {expected}")
     return array
+
+
+def scaled(values: Array, groups: Array, scale: Array, dtype: np.dtype[Any]) -> Array:
+    """values [M, n] times the scales of their groups, as dtype; the scales are rounded before."""
+    if not scale.size:
+        return values.astype(dtype)
+    scale = round_to(scale.astype(np.float64), dtype).astype(np.float64)
+    # Stored places past K belong to no group; they hold zeros.
+    groups = np.minimum(groups, scale.shape[1] - 1)
+    return round_to(values.astype(np.float64) * np.take_along_axis(scale, groups, axis=1), dtype)
 
 
 def round_to(y: Array, dtype: np.dtype[Any]) -> Array:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
 from sparse_gemm._layer_format import check_bias, check_dtype, describe_violation
+from sparse_gemm._layer_quantized import check_quantized
 from sparse_gemm.errors import SparsityError, UnsupportedError
 from sparse_gemm.nn import SparseLinear
 from sparse_gemm.planning import plan
@@ -135,6 +137,8 @@ def sparsify(
     filter: Filter | None = None,
     prune: bool = False,
     pattern: str = "2:4",
+    quantize: str | None = None,
+    group_size: int | None = None,
     progress: Progress | None = None,
 ) -> SparsifyReport:
     """Swaps, in place, every torch.nn.Linear of `model` that can be a SparseLinear.
@@ -146,6 +150,9 @@ def sparsify(
         prune: False: only layers whose weights already fit the pattern are swapped. True: each
             group's largest magnitudes are kept, the rest becomes zero.
         pattern: "2:4", or "1:2" (float32 alone).
+        quantize, group_size: as for SparseLinear: weights become "int8", "int4", "float8_e4m3fn" or
+            "float8_e5m2". Only CUDA devices compute with such layers yet: move the model to one
+            first, or all layers are left.
         progress: progress(done, total, name) is called after each layer has been dealt with.
 
     Returns:
@@ -163,16 +170,18 @@ def sparsify(
             "model is itself a linear layer, which cannot be swapped in place: use "
             "sparse_gemm.SparseLinear.from_linear(model)"
         )
-    check_dtype(torch.float32, pattern)  # an unknown pattern is the caller's error, not a layer's
+    check_dtype(torch.float32, pattern)  # what is unknown is the caller's error, not a layer's
+    check_quantized(quantize, group_size, pattern)
+    how = {"prune": prune, "pattern": pattern, "quantize": quantize, "group_size": group_size}
     survey = _Survey(model)
     replacements: dict[torch.nn.Module, SparseLinear] = {}
     entries = []
     for done, (linear, names) in enumerate(survey.linears.items(), start=1):
-        layer, reason = None, survey.reason_to_leave(linear, pattern)
+        layer, reason = None, survey.reason_to_leave(linear, pattern, quantize)
         if not reason and filter is not None and not all(filter(name, linear) for name in names):
             reason = "refused by the filter"
         if not reason:
-            layer, reason = _compress(linear, prune, pattern)
+            layer, reason = _compress(linear, how)
         if layer is not None:
             replacements[linear] = layer
         entries.append(_entry(linear, names, layer, reason))
@@ -185,15 +194,14 @@ def sparsify(
     return SparsifyReport(tuple(entries))
 
 
-def _compress(
-    linear: torch.nn.Linear, prune: bool, pattern: str
-) -> tuple[SparseLinear | None, str]:
+def _compress(linear: torch.nn.Linear, how: dict[str, Any]) -> tuple[SparseLinear | None, str]:
     try:
-        layer = SparseLinear.from_linear(linear, prune, pattern=pattern)
-        plan(layer.compressed)  # raises if no backend here could run the layer
+        layer = SparseLinear.from_linear(linear, **how)
+        # It raises if no backend here could run the layer.
+        plan(layer.compressed, x_dtype=layer.dtype)
         return layer, ""
     except SparsityError as error:
-        return None, f"{describe_violation(error, pattern)} (prune=True would prune it)"
+        return None, f"{describe_violation(error, how['pattern'])} (prune=True would prune it)"
     except UnsupportedError as error:
         return None, str(error)
 
@@ -236,12 +244,12 @@ class _Survey:
                     self._parents.setdefault(child, []).append((module, attribute, name))
         self._partners = _find_partners(model)
 
-    def reason_to_leave(self, linear: torch.nn.Linear, pattern: str) -> str:
+    def reason_to_leave(self, linear: torch.nn.Linear, pattern: str, quantize: str | None) -> str:
         """Why this layer cannot be swapped, in words; empty if it can."""
         return (
             self._reason_in_parents(linear)
             or _reason_in_kind(linear)
-            or _reason_in_weight(linear, pattern)
+            or _reason_in_weight(linear, pattern, quantize)
             or self._reason_in_partners(linear)
         )
 
@@ -292,7 +300,7 @@ def _reason_in_kind(linear: torch.nn.Linear) -> str:
     return ""
 
 
-def _reason_in_weight(linear: torch.nn.Linear, pattern: str) -> str:
+def _reason_in_weight(linear: torch.nn.Linear, pattern: str, quantize: str | None) -> str:
     weight = linear._parameters.get("weight")
     if weight is None:
         return "its weight is not a parameter of its own"
@@ -301,6 +309,11 @@ def _reason_in_weight(linear: torch.nn.Linear, pattern: str) -> str:
         return f"its weight is a {kind} of layout {weight.layout}, not a plain dense tensor"
     if weight.is_meta:
         return "its weight is on the meta device and holds no data yet"
+    if quantize is not None and weight.dtype is torch.float32:
+        return (
+            "it is float32, and with a quantised weight it would compute with float16 or bfloat16: "
+            "convert the model first"
+        )
     try:
         check_dtype(weight.dtype, pattern)
         check_bias(linear.bias, linear.out_features, weight.device)

@@ -1,9 +1,10 @@
 """The operators as torch sees them: torch.ops.sparse_gemm.linear, .matmul and .to_dense.
 
-Each takes a compressed matrix [M, K] as its parts (values, metadata, M, K, pattern), canonical or
-packed, so that compilers, exporters and tracers see nothing but tensors. Fake kernels give shapes
-and dtypes without data; the real ones call `eager`. None has a backward or a batching rule, and
-says so.
+Each takes a compressed matrix [M, K] as its parts (values, metadata, M, K, pattern; and scales of
+groups, where there are any), canonical or packed, so that compilers, exporters and tracers see
+nothing but tensors. Values of uint8 are int4's, two a byte. Fake kernels (`torch_fakes`) give
+shapes and dtypes without data; the real ones call `eager`. None has a backward or a batching rule,
+and says so.
 
 Eager code does better to call sparse_gemm.linear, which passes the dispatcher by where it can.
 """
@@ -17,12 +18,14 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from sparse_gemm import eager
-from sparse_gemm._layer_format import is_packed, packed_shapes, stored_shapes
+from sparse_gemm import _C, device_format, eager, torch_fakes
+from sparse_gemm._layer_format import is_packed
 from sparse_gemm.arrays import kind_of
 from sparse_gemm.devices import device_for, storage_backend
-from sparse_gemm.epilogue import ACTIVATIONS, Terms
+from sparse_gemm.eager import Options
+from sparse_gemm.epilogue import Terms
 from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.torch_fakes import check_parts
 
 __all__ = [
     "call_linear",
@@ -33,14 +36,15 @@ __all__ = [
 ]
 
 _OPERAND = "Tensor values, Tensor metadata, SymInt out_features, SymInt in_features, str pattern"
-_EPILOGUE = (
+_GROUPS = "Tensor? group_scale=None, int? group_size=None"
+_REST = (
     "Tensor? bias=None, *, str? activation=None, Tensor? {}=None, Tensor? {}=None, "
     "Tensor? residual=None, Tensor? gate=None, float alpha=1.0, float beta=0.0, "
-    'ScalarType? out_dtype=None, str backend="auto"'
+    'ScalarType? out_dtype=None, str backend="auto", {}, str? accumulate=None'
 )
 _SCHEMAS = {
-    "linear": f"(Tensor x, {_OPERAND}, {_EPILOGUE.format('x_scale', 'w_scale')}) -> Tensor",
-    "matmul": f"({_OPERAND}, Tensor b, {_EPILOGUE.format('a_scale', 'b_scale')}) -> Tensor",
+    "linear": f"(Tensor x, {_OPERAND}, {_REST.format('x_scale', 'w_scale', _GROUPS)}) -> Tensor",
+    "matmul": f"({_OPERAND}, Tensor b, {_REST.format('a_scale', 'b_scale', _GROUPS)}) -> Tensor",
     "to_dense": f"({_OPERAND}) -> Tensor",
 }
 
@@ -52,42 +56,26 @@ for _name, _schema in _SCHEMAS.items():
 _unpack_dual: Callable[[Tensor], Any] = forward_ad.unpack_dual
 
 
-def linear(
-    x: Tensor,
-    a: Sparse24Tensor,
-    terms: Terms,
-    out: Tensor | None = None,
-    out_dtype: torch.dtype | None = None,
-    stream: Any = None,
-    backend: str = "auto",
-) -> Tensor:
+def linear(x: Tensor, a: Sparse24Tensor, terms: Terms, options: Options) -> Tensor:
     """eager.linear through the dispatcher: the same arguments, the same result."""
     y = call_linear(
         *(x, a._values, a._metadata, *a.shape, a.pattern, terms.bias),
-        w_scale=a.scale if terms.scale_m is None else terms.scale_m,
+        w_scale=a._row_scale if terms.scale_m is None else terms.scale_m,
         x_scale=terms.scale_n,
-        **_common_terms(terms, out, out_dtype, stream, backend),
+        **_common_keywords(a, terms, options),
     )
-    return y if out is None else _copy_to(out, y)
+    return y if options.out is None else _copy_to(options.out, y)
 
 
-def matmul(
-    a: Sparse24Tensor,
-    b: Tensor,
-    terms: Terms,
-    out: Tensor | None = None,
-    out_dtype: torch.dtype | None = None,
-    stream: Any = None,
-    backend: str = "auto",
-) -> Tensor:
+def matmul(a: Sparse24Tensor, b: Tensor, terms: Terms, options: Options) -> Tensor:
     """eager.matmul through the dispatcher: the same arguments, the same result."""
     d = torch.ops.sparse_gemm.matmul.default(
         *(a._values, a._metadata, *a.shape, a.pattern, b, terms.bias),
-        a_scale=a.scale if terms.scale_m is None else terms.scale_m,
+        a_scale=a._row_scale if terms.scale_m is None else terms.scale_m,
         b_scale=terms.scale_n,
-        **_common_terms(terms, out, out_dtype, stream, backend),
+        **_common_keywords(a, terms, options),
     )
-    return cast(Tensor, d if out is None else _copy_to(out, d))
+    return cast(Tensor, d if options.out is None else _copy_to(options.out, d))
 
 
 def call_linear(
@@ -110,24 +98,22 @@ def call_linear(
 def to_dense(
     values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
 ) -> Tensor:
-    """torch.ops.sparse_gemm.to_dense: the dense matrix [out_features, in_features]."""
+    """torch.ops.sparse_gemm.to_dense: the dense matrix [out_features, in_features], unscaled; of
+    int4 two elements a byte."""
     operand = (values, metadata, out_features, in_features, pattern)
     return cast(Tensor, torch.ops.sparse_gemm.to_dense.default(*operand))
 
 
-def _common_terms(
-    terms: Terms,
-    out: Tensor | None,
-    out_dtype: torch.dtype | None,
-    stream: Any,
-    backend: str,
-) -> dict[str, Any]:
+def _common_keywords(a: Sparse24Tensor, terms: Terms, options: Options) -> dict[str, Any]:
     """The keywords that linear and matmul share."""
-    if stream is not None:
+    if a._dtype_code == _C.DType.uint4:  # whose values would pass for int4's
+        raise device_format.unsupported(a._matrix, "a")
+    if options.stream is not None:
         raise ValueError(
-            f"stream is {stream!r}, but a call that torch traces or compiles runs on torch's "
-            "current stream: expected None"
+            f"stream is {options.stream!r}, but a call that torch traces or compiles runs on "
+            "torch's current stream: expected None"
         )
+    out, out_dtype = options.out, options.out_dtype
     return {
         "activation": terms.activation,
         "residual": terms.residual,
@@ -135,7 +121,10 @@ def _common_terms(
         "alpha": terms.alpha,
         "beta": terms.beta,
         "out_dtype": out.dtype if out_dtype is None and out is not None else _native(out_dtype),
-        "backend": backend,
+        "backend": options.backend,
+        "group_scale": a._group_scales,
+        "group_size": a.group_size,
+        "accumulate": options.accumulate,
     }
 
 
@@ -157,29 +146,6 @@ def _copy_to(out: Tensor, result: Tensor) -> Tensor:
     return out.copy_(result)
 
 
-def _check_parts(
-    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
-) -> None:
-    """Raises unless the parts have the shapes of one matrix, so that no kernel reads past an end.
-
-    The nibbles are not looked at: whoever made the parts has, and it would cost at every call.
-    """
-    extents = (out_features, in_features)
-    if out_features < 0 or in_features < 0:
-        raise ValueError(f"out_features and in_features are {extents}; expected at least 0")
-    if values.ndim not in (1, 2):
-        raise ValueError(f"values has {values.ndim} dimensions; expected 2, or 1 if it is packed")
-    shapes = packed_shapes(*extents) if is_packed(values) else stored_shapes(*extents, pattern)
-    for name, part, shape in zip(("values", "metadata"), (values, metadata), shapes, strict=True):
-        if tuple(part.shape) != shape:
-            raise ValueError(
-                f"{name} has shape {tuple(part.shape)}; expected {shape} for a {pattern} matrix of "
-                f"{out_features} rows and {in_features} columns"
-            )
-    if metadata.dtype is not torch.uint8:
-        raise TypeError(f"metadata has dtype {metadata.dtype}; expected torch.uint8")
-
-
 def operand(
     values: Tensor,
     metadata: Tensor,
@@ -187,16 +153,33 @@ def operand(
     in_features: int,
     pattern: str,
     backend: str = "auto",
+    *,
+    group_scale: Tensor | None = None,
+    group_size: int | None = None,
+    row_scale: Tensor | None = None,
 ) -> Sparse24Tensor:
     """The matrix of an operator's arguments; canonical parts packed if `backend` reads those."""
-    _check_parts(values, metadata, out_features, in_features, pattern)
-    parts = (values.contiguous(), metadata.contiguous())
     shape = (out_features, in_features)
+    check_parts(values, metadata, *shape, pattern, group_scale, group_size)
+    parts = (values.contiguous(), metadata.contiguous())
+    scales = None if group_scale is None else group_scale.contiguous()
     if is_packed(values):
         device = device_for(kind_of(values, "values"), values, "values", "cuda")
-        return Sparse24Tensor._of_parts(*parts, shape, pattern, cuda=device)
-    backend = storage_backend(backend)  # autocast brings a CUDA layer of float32 here unpacked
-    return Sparse24Tensor(*parts, shape, pattern=pattern, validate=False, backend=backend)
+        return Sparse24Tensor._of_parts(
+            *(*parts, shape, pattern),
+            scale=row_scale,
+            group_scales=scales,
+            group_size=group_size,
+            cuda=device,
+        )
+    return Sparse24Tensor(
+        *(*parts, shape),
+        pattern=pattern,
+        scale=row_scale if scales is None else scales,
+        group_size=group_size,
+        validate=False,
+        backend=storage_backend(backend),  # autocast brings a CUDA layer of float32 here unpacked
+    )
 
 
 def _linear_kernel(
@@ -217,10 +200,18 @@ def _linear_kernel(
     beta: float = 0.0,
     out_dtype: torch.dtype | None = None,
     backend: str = "auto",
+    group_scale: Tensor | None = None,
+    group_size: int | None = None,
+    accumulate: str | None = None,
 ) -> Tensor:
-    a = operand(values, metadata, out_features, in_features, pattern, backend)
+    a = operand(
+        *(values, metadata, out_features, in_features, pattern, backend),
+        group_scale=group_scale,
+        group_size=group_size,
+    )
+    options = Options(out_dtype=out_dtype, backend=backend, accumulate=accumulate)
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
-    return cast(Tensor, eager.linear(x, a, terms, out_dtype=out_dtype, backend=backend))
+    return cast(Tensor, eager.linear(x, a, terms, options))
 
 
 def _matmul_kernel(
@@ -241,105 +232,25 @@ def _matmul_kernel(
     beta: float = 0.0,
     out_dtype: torch.dtype | None = None,
     backend: str = "auto",
+    group_scale: Tensor | None = None,
+    group_size: int | None = None,
+    accumulate: str | None = None,
 ) -> Tensor:
-    a = operand(values, metadata, out_features, in_features, pattern, backend)
+    a = operand(
+        *(values, metadata, out_features, in_features, pattern, backend),
+        group_scale=group_scale,
+        group_size=group_size,
+    )
+    options = Options(out_dtype=out_dtype, backend=backend, accumulate=accumulate)
     terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
-    return cast(Tensor, eager.matmul(a, b, terms, out_dtype=out_dtype, backend=backend))
+    return cast(Tensor, eager.matmul(a, b, terms, options))
 
 
 def _to_dense_kernel(
     values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
 ) -> Tensor:
-    return cast(Tensor, operand(values, metadata, out_features, in_features, pattern).to_dense())
-
-
-def _result_dtype(
-    name: str, dense: Tensor, values: Tensor, out_dtype: torch.dtype | None, **terms: Any
-) -> torch.dtype:
-    """The output's dtype by the rule of sparse_gemm.linear."""
-    if dense.dtype != values.dtype:
-        raise TypeError(f"{name} has dtype {dense.dtype}; expected {values.dtype}, the weight's")
-    if out_dtype is not None:
-        return out_dtype
-    if dense.dtype.is_floating_point:
-        return dense.dtype
-    plain = terms.pop("alpha", 1.0) == 1.0 and terms.pop("beta", 0.0) == 0.0
-    return (
-        torch.int32 if plain and not any(v is not None for v in terms.values()) else torch.float32
-    )
-
-
-def _check_terms(
-    dense: Tensor,
-    name: str,
-    values: Tensor,
-    out_features: int,
-    bias: Tensor | None,
-    *,
-    activation: str | None = None,
-    **others: Any,
-) -> None:
-    """What `eager` would check of the terms, as far as shapes and devices tell."""
-    tensors = {name: dense, "bias": bias, **others}
-    for argument, tensor in tensors.items():
-        if isinstance(tensor, Tensor) and tensor.device != values.device:
-            raise ValueError(
-                f"{argument} is on {tensor.device}; expected {values.device}, where the weight is"
-            )
-    if bias is not None and (bias.ndim != 1 or bias.shape[0] != out_features):
-        raise ValueError(f"bias has shape {tuple(bias.shape)}; expected ({out_features},)")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; expected one of {[*ACTIVATIONS]}")
-
-
-def _linear_fake(
-    x: Tensor,
-    values: Tensor,
-    metadata: Tensor,
-    out_features: int,
-    in_features: int,
-    pattern: str,
-    bias: Tensor | None = None,
-    *,
-    out_dtype: torch.dtype | None = None,
-    backend: str = "auto",
-    **terms: Any,
-) -> Tensor:
-    _check_parts(values, metadata, out_features, in_features, pattern)
-    if x.ndim == 0 or x.shape[-1] != in_features:
-        raise ValueError(f"x has shape {tuple(x.shape)}; expected [..., {in_features}]")
-    _check_terms(x, "x", values, out_features, bias, **terms)
-    dtype = _result_dtype("x", x, values, out_dtype, bias=bias, **terms)
-    return x.new_empty((*x.shape[:-1], out_features), dtype=dtype)
-
-
-def _matmul_fake(
-    values: Tensor,
-    metadata: Tensor,
-    out_features: int,
-    in_features: int,
-    pattern: str,
-    b: Tensor,
-    bias: Tensor | None = None,
-    *,
-    out_dtype: torch.dtype | None = None,
-    backend: str = "auto",
-    **terms: Any,
-) -> Tensor:
-    _check_parts(values, metadata, out_features, in_features, pattern)
-    if b.ndim == 0 or b.shape[max(b.ndim - 2, 0)] != in_features:
-        raise ValueError(f"b has shape {tuple(b.shape)}; expected [..., {in_features}, N]")
-    _check_terms(b, "b", values, out_features, bias, **terms)
-    dtype = _result_dtype("b", b, values, out_dtype, bias=bias, **terms)
-    columns = b.shape[-1:] if b.ndim > 1 else ()
-    return b.new_empty((*b.shape[:-2], out_features, *columns), dtype=dtype)
-
-
-def _to_dense_fake(
-    values: Tensor, metadata: Tensor, out_features: int, in_features: int, pattern: str
-) -> Tensor:
-    _check_parts(values, metadata, out_features, in_features, pattern)
-    return values.new_empty((out_features, in_features))
+    a = operand(values, metadata, out_features, in_features, pattern)
+    return cast(Tensor, a._to_dense_packed() if values.dtype is torch.uint8 else a.to_dense())
 
 
 def _refuse_gradients(name: str, arguments: dict[str, Any]) -> None:
@@ -383,9 +294,9 @@ def _vmap_kernel(name: str) -> Callable[..., NoReturn]:
 
 def _register() -> None:
     kernels: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-        "linear": (_linear_kernel, _linear_fake),
-        "matmul": (_matmul_kernel, _matmul_fake),
-        "to_dense": (_to_dense_kernel, _to_dense_fake),
+        "linear": (_linear_kernel, torch_fakes.linear),
+        "matmul": (_matmul_kernel, torch_fakes.matmul),
+        "to_dense": (_to_dense_kernel, torch_fakes.to_dense),
     }
     for name, (kernel, fake) in kernels.items():
         # `ops` knows which devices have a backend and says it better than the dispatcher would.

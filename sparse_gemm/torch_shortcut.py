@@ -13,11 +13,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sparse_gemm import _C
+from sparse_gemm import _C, type_rules, workspace
 from sparse_gemm.devices import CPU
 from sparse_gemm.epilogue import ACTIVATION_CODES
 from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.torch_state import PLAIN_TYPES, is_watched
+from sparse_gemm.torch_state import PLAIN_TYPES, is_watched, prefers_float16_sums
 
 # Torch without CUDA lacks it, and has no tensor that would ask for it.
 _current_stream: Callable[[int], int] = getattr(torch._C, "_cuda_getCurrentRawStream", lambda _: 0)
@@ -26,10 +26,36 @@ _CODES = {
     torch.float16: int(_C.DType.float16),
     torch.bfloat16: int(_C.DType.bfloat16),
 }
+_FLOAT16 = int(_C.DType.float16)
+_NO_GROUPS = (0, _FLOAT16, 0, 0)  # no scales of groups, and no batch of A
+# Numbers of A's pattern and type -> types of x that a plain call on a device may have.
+_TYPES_OF_X = {
+    (int(pattern), int(dtype)): frozenset(
+        native
+        for native, code in _CODES.items()
+        if any(int(dense) == code for dense in type_rules.dense_types(pattern, dtype))
+    )
+    for pattern in _C.Pattern.__members__.values()
+    for dtype in _C.DType.__members__.values()
+}
 
 
 def _is_on(x: Tensor, cuda_index: int) -> bool:
     return x.is_cuda and x.get_device() == cuda_index
+
+
+def _is_plain(
+    bias: Tensor, dtype: torch.dtype, m: int, device: int, records_gradients: bool
+) -> bool:
+    """Whether a bias is [m] as its memory is, of that type and on that device."""
+    return (
+        type(bias) in PLAIN_TYPES
+        and bias.dtype is dtype
+        and bias.shape == (m,)
+        and (bias.is_cpu if device == CPU else _is_on(bias, device))
+        and (bias.is_contiguous() and not bias.is_neg())
+        and not (records_gradients and bias.requires_grad)
+    )
 
 
 def linear(
@@ -39,18 +65,22 @@ def linear(
     if is_watched() or type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor:
         return None
     dtype, shape, values, device = x.dtype, x.shape, a._values, a._cuda
-    code = _CODES.get(dtype)
+    code, a_code = _CODES.get(dtype), a._dtype_number
     m, k = a.shape
     if (
         code is None
-        or dtype is not a.dtype
+        or (
+            dtype is not a.dtype
+            if device == CPU
+            else dtype not in _TYPES_OF_X[a._pattern_number, a_code] or dtype is torch.float32
+        )
         or type(values) is not Tensor
         or len(shape) != 2
         or shape[1] != k
         or not (x.is_cpu and values.is_cpu if device == CPU else _is_on(x, device))
         or x.layout is not torch.strided
         or x.is_neg()
-        or a.scale is not None
+        or a._row_scale is not None
         or not x.is_contiguous()
         or activation not in ACTIVATION_CODES
     ):
@@ -58,38 +88,24 @@ def linear(
     records_gradients = torch.is_grad_enabled()
     if records_gradients and x.requires_grad:
         return None
-    if bias is not None and not (
-        type(bias) in PLAIN_TYPES
-        and bias.dtype is dtype
-        and bias.shape == (m,)
-        and (bias.is_cpu if device == CPU else _is_on(bias, device))
-        and (bias.is_contiguous() and not bias.is_neg())
-        and not (records_gradients and bias.requires_grad)
-    ):
+    if bias is not None and not _is_plain(bias, dtype, m, device, records_gradients):
         return None
-    y = x.new_empty(shape[0], m)
-    arguments = (
-        m,
-        shape[0],
-        k,
-        values.data_ptr(),
-        a._metadata.data_ptr(),
-        code,
-        a._pattern_number,
-        x.data_ptr(),
-        1,
-        k,
-        y.data_ptr(),
-        code,
-        1,
-        m,
-        0 if bias is None else bias.data_ptr(),
-        code,
-        1,
-        ACTIVATION_CODES[activation],
-    )
+    scales = a._group_scales
+    if scales is not None and device == CPU:
+        return None
+    num_tokens = shape[0]
+    y = x.new_empty(num_tokens, m)
+    matrix = (m, k, values.data_ptr(), a._metadata.data_ptr(), a_code, a._pattern_number)
+    groups = _NO_GROUPS
+    if scales is not None:
+        groups = (scales.data_ptr(), _CODES[scales.dtype], a.group_size or 0, 0)
+    dense = (num_tokens, 1, x.data_ptr(), code, 1, k, 0, y.data_ptr(), code, 1, m, 0)
+    address = 0 if bias is None else bias.data_ptr()
+    terms = (address, code, 1, ACTIVATION_CODES[activation])
     if device == CPU:
-        _C.gemm(*arguments, torch.get_num_threads(), None)
+        _C.gemm(*matrix, *groups, *dense, *terms, 0, torch.get_num_threads(), None)
     else:
-        _C.cuda_gemm(*arguments, device, _current_stream(device), None)
+        in_float16 = code == a_code == _FLOAT16 and prefers_float16_sums()
+        place = (device, _current_stream(device), None, workspace.allocator(a._kind, y, device))
+        _C.cuda_gemm(*matrix, *groups, *dense, *terms, in_float16, *place)
     return y

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-__all__ = ["PLAIN_TYPES", "is_watched", "needs_dispatcher"]
+__all__ = [
+    "PLAIN_TYPES",
+    "allows_tf32",
+    "autocast",
+    "is_watched",
+    "needs_dispatcher",
+    "prefers_float16_sums",
+]
 
 _num_dispatch_modes = torch._C._len_torch_dispatch_stack
 _num_function_modes = torch._C._len_torch_function_stack
 _innermost_transform = torch._C._functorch.peek_interpreter_stack
 _jit_trace = torch._C._get_tracing_state
 PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+# Older versions of torch have no such switch.
+prefers_float16_sums: Callable[[], bool] = getattr(
+    torch._C, "_get_cublas_allow_fp16_accumulation", lambda: False
+)
+
+
+def allows_tf32() -> bool:
+    """Whether torch's own products of float32 on CUDA devices may be tf32's."""
+    matmul = torch.backends.cuda.matmul
+    # Once the newer of the two switches has been used, the older one cannot be read.
+    precision = getattr(matmul, "fp32_precision", None)
+    return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
 
 
 def is_watched() -> bool:
@@ -46,3 +66,10 @@ def needs_dispatcher(*tensors: Any) -> bool:
         elif isinstance(tensor, (Tensor, torch.fx.Proxy)):
             return True
     return False
+
+
+def autocast(tensor: Any, dtype: torch.dtype) -> Any:
+    """The rule of torch.autocast: floating-point tensors are rounded, float64 and None are not."""
+    if tensor is None or not tensor.is_floating_point() or tensor.dtype is torch.float64:
+        return tensor
+    return tensor.to(dtype)

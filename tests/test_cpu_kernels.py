@@ -235,7 +235,8 @@ def test_the_number_of_threads_does_not_change_a_bit(isa: _C.Isa, n: int) -> Non
     results = []
     for threads in (1, 2, 5):
         y = np.full((n, m), np.nan, np.float32)
-        operands = (a.values.ctypes.data, a.metadata.ctypes.data, 0, 0, x.ctypes.data, 1, k)
-        _C.gemm(m, n, k, *operands, y.ctypes.data, 0, 1, m, 0, 0, 1, 0, threads, None)
+        matrix = (m, k, a.values.ctypes.data, a.metadata.ctypes.data, 0, 0, 0, 0, 0, 0)
+        dense = (n, 1, x.ctypes.data, 0, 1, k, 0, y.ctypes.data, 0, 1, m, 0)
+        _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, threads, None)
         results.append(y.tobytes())
     assert results[0] == results[1] == results[2] == sg.linear(x, a).tobytes()

@@ -128,8 +128,11 @@ def test_from_compressed_shares_memory_and_checks_the_bias():
     with pytest.raises(TypeError, match="expected a Sparse24Tensor of torch tensors"):
         sg.SparseLinear.from_compressed(sg.compress(linear.weight.detach().numpy()))
     int8 = sg.compress(torch.zeros(4, 4, dtype=torch.int8))
-    with pytest.raises(TypeError, match=r"dtype is torch\.int8"):
+    with pytest.raises(ValueError, match="a is int8 without a scale for each row or group"):
         sg.SparseLinear.from_compressed(int8)
+    scaled = sg.Sparse24Tensor(a.values, a.metadata, a.shape, scale=torch.ones(8))
+    with pytest.raises(ValueError, match="a is float32 with a scale"):
+        sg.SparseLinear.from_compressed(scaled)
 
 
 def test_bytes_are_those_of_values_and_metadata_and_no_dense_copy_is_held():
@@ -362,3 +365,54 @@ def test_repeated_calls_are_bit_equal():
     layer = sg.SparseLinear.from_linear(masked_linear(200, 77, dtype=torch.bfloat16))
     x = random_input(9, 200, dtype=torch.bfloat16)
     assert all(torch.equal(layer(x), layer(x)) for _ in range(5))
+
+
+@pytest.mark.parametrize("group_size", [None, 32])
+@pytest.mark.parametrize("quantize", ["int8", "int4", "float8_e4m3fn", "float8_e5m2"])
+def test_quantized_layers_are_made_and_saved_where_they_cannot_compute(quantize, group_size):
+    linear = torch.nn.Linear(70, 30, dtype=torch.bfloat16)
+    how = {"quantize": quantize, "group_size": group_size}
+    layer = sg.SparseLinear.from_linear(linear, prune=True, **how)
+    assert (layer.dtype, layer.quantize, layer.group_size) == (torch.bfloat16, quantize, group_size)
+    pruned = sg.prune(linear.weight.detach()).float()
+    step = {"int8": 1 / 127, "int4": 1 / 7, "float8_e4m3fn": 2**-3, "float8_e5m2": 2**-2}[quantize]
+    error = (layer.weight.float() - pruned).abs().max()
+    assert layer.weight.dtype == torch.bfloat16
+    assert 0 < error <= (step / 2 + 2**-7) * pruned.abs().max()
+    assert f"quantize={quantize}" in repr(layer)
+    with torch.inference_mode(), pytest.raises(sg.UnsupportedError, match="to a CUDA device"):
+        layer(torch.ones(2, 70, dtype=torch.bfloat16))
+    new = sg.SparseLinear(70, 30, dtype=torch.bfloat16, **how)
+    new.load_state_dict(sg.compressed_state_dict(layer))
+    assert torch.equal(new.weight, layer.weight)
+    new.half().float().bfloat16()
+    assert torch.equal(new.weight, layer.weight)
+    assert new.values.dtype == layer.values.dtype
+    assert new.scale.dtype == layer.scale.dtype
+    assert torch.equal(copy.deepcopy(layer).weight, layer.weight)
+
+
+def test_what_cannot_be_quantized_is_refused():
+    linear = torch.nn.Linear(64, 8)
+    for how, message in (
+        ({"quantize": "int3"}, "quantize is 'int3'; expected one of None, 'int8'"),
+        ({"quantize": "int8", "group_size": 16}, "group_size is 16; expected one of"),
+        ({"group_size": 32}, "group_size is 32, but quantize is None"),
+        ({"quantize": "int8", "pattern": "1:2"}, "pattern '1:2'; expected '2:4'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sg.SparseLinear.from_linear(linear, prune=True, **how)
+        with pytest.raises(ValueError, match=message):
+            sg.SparseLinear(64, 8, **how)
+    with pytest.raises(sg.SparsityError, match="linear.weight is not 2:4 sparse: row 0, group 0"):
+        sg.SparseLinear.from_linear(linear, quantize="int4")
+
+
+def test_sparsify_leaves_what_nothing_here_computes_with():
+    for dtype, reason in ((torch.float32, "convert the model first"), (torch.float16, "CUDA")):
+        model = torch.nn.Sequential(torch.nn.Linear(64, 8)).to(dtype)
+        report = sg.sparsify(model, prune=True, quantize="int8")
+        assert reason in report.left[0].reason
+        assert type(model[0]) is torch.nn.Linear
+    with pytest.raises(ValueError, match="quantize is 'int2'"):
+        sg.sparsify(model, quantize="int2")

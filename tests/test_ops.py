@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import sparse_gemm as sg
-from sparse_gemm import _C
+from sparse_gemm import _C, type_rules
 
 RNG = np.random.default_rng(0)
 
@@ -348,7 +348,7 @@ def test_scales_are_checked_when_a_matrix_is_made() -> None:
         sg.Sparse24Tensor(**parts(scale=np.ones(3, np.float32)))
     with pytest.raises(TypeError, match="scale has dtype float64"):
         sg.Sparse24Tensor(**parts(scale=np.ones(6)))
-    with pytest.raises(sg.UnsupportedError, match="group_size is 4"):
+    with pytest.raises(ValueError, match="group_size is 4; expected 32, 64 or 128"):
         sg.Sparse24Tensor(**parts(group_size=4))
     with pytest.raises(TypeError, match="dtype is 'float16'; expected float32"):
         sg.Sparse24Tensor(**parts(dtype="float16"))
@@ -358,22 +358,23 @@ def test_scales_are_checked_when_a_matrix_is_made() -> None:
 
 def test_few_rows_are_shared_out_too() -> None:
     dtype, pattern = _C.DType.float32, _C.Pattern.k2of4
-    plan = _C.plan(64, 2048, 1024, dtype, pattern, dtype, _C.Isa.portable, 4)
+    plan = _C.plan(64, 2048, 1024, dtype, dtype, pattern, dtype, _C.Isa.portable, 4)
     assert plan.num_threads == 4
 
 
 def test_numbers_that_name_no_enum_value_are_refused_by_the_extension() -> None:
     y = np.empty((5, 6), np.float32)
-    good = [6, 5, 10, A.values.ctypes.data, A.metadata.ctypes.data, 0, 0, X.ctypes.data, 1, 10]
-    good += [y.ctypes.data, 0, 1, 6, 0, 0, 1, 0, 1, None]
+    good = [6, 10, A.values.ctypes.data, A.metadata.ctypes.data, 0, 0, 0, 0, 0, 0]
+    good += [5, 1, X.ctypes.data, 0, 1, 10, 0, y.ctypes.data, 0, 1, 6, 0]
+    good += [0, 0, 1, 0, 0, 1, None]
     _C.gemm(*good)
     np.testing.assert_array_equal(y, X @ W.T)
-    for position in (5, 6, 11, 15, 17):
+    for position in (4, 5, 7, 13, 18, 23, 25):
         for number in (-1, 90, 256):
             bad = [*good[:position], number, *good[position + 1 :]]
             with pytest.raises(ValueError, match="names no value"):
                 _C.gemm(*bad)
-    with pytest.raises(TypeError, match="gemm takes 20 arguments"):
+    with pytest.raises(TypeError, match="gemm takes 29 arguments"):
         _C.gemm(1)
 
 
@@ -467,3 +468,58 @@ def test_plan_refuses_what_is_no_number_of_tokens() -> None:
         sg.linear(X, A, alpha="a")
     with pytest.raises(ValueError, match="tokens is -1"):
         sg.plan(A, -1)
+
+
+def test_weight_only_types_have_no_kernel_on_the_cpu_and_say_where_there_is_one() -> None:
+    x = np.ones((2, 64), np.float16)
+    for dtype in ("int8", "int4", "float8_e4m3fn"):
+        for group_size in (None, 32):
+            a = sg.quantize(np.ones((3, 64), F32), dtype, group_size=group_size, prune=True)
+            with pytest.raises(sg.UnsupportedError, match="move both to a CUDA device"):
+                sg.linear(x, a)
+            with pytest.raises(sg.UnsupportedError, match="move both to a CUDA device"):
+                sg.matmul(a, x.T)
+
+
+def test_sums_in_float16_are_for_devices() -> None:
+    x, a = X.astype(np.float16), sg.compress(W.astype(np.float16))
+    np.testing.assert_array_equal(sg.linear(x, a, accumulate="float32"), sg.linear(x, a))
+    with pytest.raises(sg.UnsupportedError, match="the cpu backend keeps sums in float32"):
+        sg.linear(x, a, accumulate="float16")
+    with pytest.raises(ValueError, match="accumulate is 'half'; expected None, 'float32'"):
+        sg.matmul(a, x.T, accumulate="half")
+    with pytest.raises(ValueError, match="accumulate is 'float16', but a is float32"):
+        sg.linear(X, A, accumulate="float16")
+
+
+def test_the_rule_of_result_types() -> None:
+    """In one place for all that asks: the default is x's type, but for integers and float8."""
+    d, rule = _C.DType, type_rules.default_result
+    for dtype in (d.float32, d.float16, d.bfloat16):
+        assert rule(dtype, exact=True) == rule(dtype, exact=False) == dtype
+    for dtype in (d.int8, d.int4):
+        assert (rule(dtype, exact=True), rule(dtype, exact=False)) == (d.int32, d.float32)
+    for dtype in (d.float8_e4m3fn, d.float8_e5m2):
+        assert rule(dtype, exact=True) == rule(dtype, exact=False) == d.bfloat16
+
+
+def test_which_types_go_together() -> None:
+    d, pattern = _C.DType, _C.Pattern
+    halves, float8 = {d.float16, d.bfloat16}, {d.float8_e4m3fn, d.float8_e5m2}
+    expected = {
+        (pattern.k2of4, d.float32): {d.float32},
+        (pattern.k2of4, d.float16): {d.float16},
+        (pattern.k2of4, d.bfloat16): {d.bfloat16},
+        (pattern.k2of4, d.int8): {d.int8, *halves},
+        (pattern.k2of4, d.float8_e4m3fn): float8 | halves,
+        (pattern.k2of4, d.float8_e5m2): float8 | halves,
+        (pattern.k2of4, d.int4): halves,
+        (pattern.k1of2, d.float32): {d.float32},
+        (pattern.k4of8, d.int4): {d.int4},
+        (pattern.k4of8, d.uint4): {d.uint4},
+    }
+    for p in pattern.__members__.values():
+        for a in d.__members__.values():
+            found = type_rules.dense_types(p, a)
+            assert set(found) == expected.get((p, a), set()), (p, a)
+            assert not found or type_rules.default_dense(p, a) == (a if a in found else d.float16)

@@ -274,7 +274,7 @@ def test_a_bias_that_requires_grad_is_named_by_the_operator():
     [
         ({"values": torch.zeros(OUT, 3)}, ValueError, r"values has shape \(12, 3\)"),
         ({"values": torch.zeros(1, 1, 1)}, ValueError, "values has 3 dimensions; expected 2"),
-        ({"values": torch.zeros(3)}, ValueError, r"values has shape \(3,\); expected \(512,\)"),
+        ({"values": torch.zeros(3)}, ValueError, r"values has shape \(3,\); expected \(256,\)"),
         ({"metadata": torch.zeros(OUT, 1, dtype=torch.uint8)}, ValueError, "metadata has shape"),
         ({"metadata": torch.zeros(OUT, 3)}, TypeError, r"metadata has dtype torch\.float32"),
         ({"pattern": "3:4"}, ValueError, "pattern is '3:4'"),

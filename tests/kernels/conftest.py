@@ -79,3 +79,17 @@ def emulator() -> object:
     if not IS_EMULATED:
         pytest.skip("needs the emulator")
     return EMULATOR
+
+
+@pytest.fixture
+def allow_tf32() -> Iterator[None]:
+    """Products of float32 torch tensors have to be allowed."""
+    if importlib.util.find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision(before)

@@ -2,7 +2,8 @@
 
 The package asks an array for its address in one place, `ArrayKind.address`, and calls CUDA through
 the functions `_C.cuda_*`. Both are wrapped here: addresses asked for since the last call are
-registered with the stand-in runtime, to the byte, for the length of the next one.
+registered with the stand-in runtime, to the byte, for the length of the next one. So is what a
+call's own allocator hands out. Several threads may call at once; they share what they share.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import json
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from sparse_gemm import _C, arrays
 
-_CUDA_FUNCTIONS = ("prune", "check", "compress", "decompress", "pack", "unpack", "gemm")
+_CUDA_FUNCTIONS = (
+    *("prune", "check", "compress", "decompress", "pack", "unpack", "gemm"),
+    *("pack_scales", "unpack_scales"),
+)
 _MAX_FINDING_BYTES = 4096
 
 
@@ -28,8 +33,8 @@ class EmulatedDevice:
         self._runtime.cudaHostRegister.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
         self._runtime.cudaHostUnregister.argtypes = (ctypes.c_void_p,)
         self._runtime.emulatorSetSeed.argtypes = (ctypes.c_uint64,)
-        # Held until the call is over: no other array can come to lie where one of them was.
-        self._given: list[tuple[arrays.ArrayKind, Any]] = []
+        self._given = _Given()
+        self._spans = RegisteredSpans(self._runtime)
 
     def install(self) -> None:
         """Wraps the package; to be called before it has seen any array."""
@@ -76,7 +81,7 @@ class EmulatedDevice:
             kind = make()
 
             def address(x: Any) -> int:
-                self._given.append((kind, x))
+                self._given.arrays.append((kind, x))
                 return kind.address(x)
 
             return dataclasses.replace(kind, address=address)
@@ -85,19 +90,79 @@ class EmulatedDevice:
 
     def _registering(self, function: Callable[..., None]) -> Callable[..., None]:
         def call(*arguments: Any) -> None:
-            spans = merged(byte_span(kind, x) for kind, x in self._given)
-            for begin, end in spans:
-                error = self._runtime.cudaHostRegister(begin, end - begin, 0)
-                assert error == 0, f"cudaHostRegister of {end - begin} bytes: error {error}"
+            given = self._given.arrays
+            spans: list[tuple[int, int]] = []
+
+            def register() -> None:
+                found = merged(byte_span(kind, x) for kind, x in given[len(seen) :])
+                seen.extend(given[len(seen) :])
+                self._spans.add(found)
+                spans.extend(found)
+
+            def registering(allocate: Callable[..., Any]) -> Callable[..., Any]:
+                def allocate_and_register(*numbers: int) -> Any:
+                    allocated = allocate(*numbers)
+                    register()
+                    return allocated
+
+                return allocate_and_register
+
+            seen: list[Any] = []
             try:
-                function(*arguments)
+                register()
+                function(*(registering(x) if callable(x) else x for x in arguments))
                 assert self._runtime.cudaDeviceSynchronize() == 0
             finally:
-                for begin, _ in spans:
-                    assert self._runtime.cudaHostUnregister(begin) == 0
-                self._given.clear()
+                self._spans.remove(spans)
+                given.clear()
 
         return call
+
+
+class _Given(threading.local):
+    """The arrays whose addresses a thread has asked for since its last call.
+
+    Held until the call is over: no other array can come to lie where one of them was.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: list[tuple[arrays.ArrayKind, Any]] = []
+
+
+class RegisteredSpans:
+    """What is registered with the runtime, and for how many calls at once."""
+
+    def __init__(self, runtime: ctypes.CDLL) -> None:
+        self._runtime = runtime
+        self._uses: dict[tuple[int, int], int] = {}
+        self._changed = threading.Condition()
+
+    def add(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Registers what is not; waits while another call has a part of one of them."""
+        spans = list(spans)
+        with self._changed:
+            while any(self._cuts(span) for span in spans):
+                self._changed.wait()
+            for span in spans:
+                if span not in self._uses:
+                    error = self._runtime.cudaHostRegister(span[0], span[1] - span[0], 0)
+                    assert error == 0, f"cudaHostRegister of {span[1] - span[0]} bytes: {error}"
+                self._uses[span] = self._uses.get(span, 0) + 1
+
+    def remove(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Unregisters what no other call uses."""
+        with self._changed:
+            for span in spans:
+                self._uses[span] -= 1
+                if self._uses[span] == 0:
+                    del self._uses[span]
+                    assert self._runtime.cudaHostUnregister(span[0]) == 0
+            self._changed.notify_all()
+
+    def _cuts(self, span: tuple[int, int]) -> bool:
+        return any(
+            other != span and other[0] < span[1] and span[0] < other[1] for other in self._uses
+        )
 
 
 def byte_span(kind: arrays.ArrayKind, x: Any) -> tuple[int, int]:

@@ -135,3 +135,83 @@ def test_matmul_has_its_terms_along_the_right_dimensions(device: Library) -> Non
     )
     expected = reference.linear(x, reference.compress(w), beta=1.0, **terms)
     np.testing.assert_array_equal(device.get(d), expected.T)
+
+
+@pytest.mark.parametrize("out_dtype", ["int8", "float32", "float16", "bfloat16"])
+def test_integer_sums_are_scaled_and_requantised(library: Library, out_dtype: str) -> None:
+    """Halves round to even, and what is beyond int8 becomes its nearest: all is exact."""
+    for n in TOKENS:
+        w, x, rng = operands(n, np.int8)
+        x *= 3
+        terms = exact_terms(n, rng, FLOAT32) | {"alpha": 0.5, "beta": 1.0}
+        a = sg.compress(library.put(w), backend=library.backend)
+        y = library.get(
+            sg.linear(library.put(x), a, out_dtype=out_dtype, **on_device(library, terms))
+        )
+        sums = x.astype(np.float32) @ w.T.astype(np.float32)
+        scaled = sums * 0.5 * terms["x_scale"][:, None] * terms["w_scale"] + terms["bias"]
+        expected = scaled + terms["residual"]
+        if out_dtype == "int8":
+            assert not n > 1 or expected.max() > 127 > -128 > expected.min()
+            assert n == 1 or (expected % 1 == 0.5).any()
+            expected = np.clip(np.rint(expected), -128, 127)
+        np.testing.assert_array_equal(y, expected.astype(y.dtype))
+        assert y.dtype.name == out_dtype
+
+
+def test_a_plain_integer_product_keeps_every_bit(library: Library) -> None:
+    """Its sums need more bits than a float has."""
+    w, x, _ = operands(40, np.int8)
+    w, x = reference.prune(w * np.int8(60) + np.int8(7)), x * np.int8(60) + np.int8(5)
+    a = sg.compress(library.put(w), backend=library.backend)
+    expected = x.astype(np.int32) @ w.T.astype(np.int32)
+    np.testing.assert_array_equal(library.get(sg.linear(library.put(x), a)), expected)
+    row_major = library.get(sg.matmul(a, library.put(x.T)))
+    np.testing.assert_array_equal(row_major, expected.T)
+
+
+def test_what_is_no_number_requantises_to_the_nearest_or_zero(device: Library) -> None:
+    w, x, _ = operands(5, np.int8)
+    w, x = np.abs(w), np.abs(x) + np.int8(1)
+    scale = np.resize(np.array([np.nan, np.inf, -np.inf, 1e30, -1e30], FLOAT32), M)
+    a = sg.compress(device.put(reference.prune(w)), backend=device.backend)
+    y = device.get(sg.linear(device.put(x), a, w_scale=device.put(scale), out_dtype="int8"))
+    signs = np.sign(np.nan_to_num(scale, nan=0.0))
+    np.testing.assert_array_equal(y, np.tile(np.where(signs > 0, 127, signs * 128), (5, 1)))
+
+
+def test_sums_in_float16_have_the_same_epilogue(device: Library) -> None:
+    for n in TOKENS:
+        w, x, rng = operands(n)
+        terms = exact_terms(n, rng, FLOAT16) | {"beta": 1.0, "activation": "relu"}
+        a = sg.compress(device.put(w), backend=device.backend)
+        y = sg.linear(
+            device.put(x),
+            a,
+            out_dtype="float32",
+            accumulate="float16",
+            **on_device(device, terms),
+        )
+        expected = reference.linear(x, reference.compress(w), out_dtype=FLOAT32, **terms)
+        np.testing.assert_array_equal(device.get(y), expected)
+
+
+@pytest.mark.parametrize("k_is_contiguous", [True, False])
+def test_each_matrix_of_a_batch_has_its_own_residual_and_gate(
+    device: Library, k_is_contiguous: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    w, _, _ = operands(1)
+    b = rng.integers(-2, 3, (2, 3, K, 9)).astype(FLOAT16)
+    residual, bias = rng.integers(-8, 9, (2, 3, M, 9)).astype(FLOAT32), np.arange(M, dtype=FLOAT32)
+    gate = rng.standard_normal((2, 3, M, 9)).astype(FLOAT16)
+    on = device.put(b.swapaxes(-1, -2)).swapaxes(-1, -2) if k_is_contiguous else device.put(b)
+    a = sg.compress(device.put(w), backend=device.backend)
+    terms = {"residual": device.put(residual), "beta": 2.0, "bias": device.put(bias)}
+    d = device.get(sg.matmul(a, on, out_dtype="float32", **terms))
+    product = w.astype(FLOAT32) @ b.astype(FLOAT32) + bias[:, None]
+    np.testing.assert_array_equal(d, product + 2 * residual)
+    gated = device.get(sg.matmul(a, on, out_dtype="float32", gate=device.put(gate), **terms))
+    silu = gate.astype(np.float64) / (1 + np.exp(-gate.astype(np.float64)))
+    expected = product * silu + 2 * residual
+    assert np.abs(gated - expected).max() <= RELATIVE * (1 + np.abs(expected)).max() * K

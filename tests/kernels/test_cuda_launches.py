@@ -53,7 +53,7 @@ index = ctypes.c_int(-1)
 device._runtime.cudaGetDevice(ctypes.byref(index))
 print(stream, index.value)
 """
-NUM_LAUNCHES = 6 + 1 + 1 + 2
+NUM_LAUNCHES = 6 + 1 + 1 + 1
 
 
 def test_every_launch_is_on_the_arrays_device_and_the_stream_without_pythons_lock(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -160,6 +162,128 @@ def test_autocast_takes_a_layer_of_float32_to_a_kernel() -> None:
         y = layer(x.float())
     assert y.dtype == torch.bfloat16
     np.testing.assert_array_equal(TORCH.get(y).astype(np.float32), EXPECTED.astype(np.float32))
+
+
+QUANTIZED = [
+    *(("int8", None), ("int8", 128), ("int4", None), ("int4", 32)),
+    *(("float8_e4m3fn", None), ("float8_e4m3fn", 64), ("float8_e5m2", None)),
+]
+
+
+@pytest.fixture(params=QUANTIZED, ids=lambda how: f"{how[0]}-{how[1]}")
+def quantized(request: pytest.FixtureRequest) -> Any:
+    """A layer of random weights, quantised."""
+    quantize, group_size = request.param
+    rng = np.random.default_rng(1)
+    linear = torch.nn.Linear(IN, OUT, dtype=torch.float16, device=TORCH.put(W).device)
+    with torch.no_grad():
+        linear.weight.copy_(TORCH.put(rng.standard_normal((OUT, IN)).astype(np.float16)))
+        linear.bias.copy_(TORCH.put(BIAS))
+    return sg.SparseLinear.from_linear(
+        linear, True, quantize=quantize, group_size=group_size, backend=TORCH.backend
+    )
+
+
+def outputs(layer: Any, x: Any = X) -> Any:
+    with torch.inference_mode():
+        return TORCH.get(layer(TORCH.put(x)))
+
+
+def assert_near_its_weight(layer: Any, y: Any) -> None:
+    """As a product with its dense weight is, which has one rounding more of each element."""
+    weight = TORCH.get(layer.weight).astype(np.float64)
+    exact = X.astype(np.float64) @ weight.T + BIAS
+    magnitude = np.abs(X.astype(np.float64)) @ np.abs(weight.T) + np.abs(BIAS)
+    bound = float(ml_dtypes.finfo(y.dtype).eps)
+    assert (np.abs(y.astype(np.float64) - exact) <= bound * magnitude).all()
+
+
+def test_quantized_layers_compute(quantized: Any) -> None:
+    assert is_packed(quantized)
+    y = outputs(quantized)
+    assert y.dtype == np.float16
+    assert_near_its_weight(quantized, y)
+    compiled = torch.compile(quantized, fullgraph=True, backend="eager")
+    assert outputs(compiled).tobytes() == y.tobytes()
+
+
+def test_the_operators_take_quantized_parts(quantized: Any) -> None:
+    layer, has_groups = quantized, quantized.group_size is not None
+    keywords = {
+        "w_scale": None if has_groups else layer.scale,
+        "group_scale": layer.scale if has_groups else None,
+        "group_size": layer.group_size,
+        "backend": TORCH.backend,
+    }
+    parts = (layer.values, layer.metadata, OUT, IN, "2:4")
+    x = TORCH.put(X.reshape(-1, IN))
+    checks = ["test_faketensor"]
+    if "float8" not in layer.quantize:  # torch cannot compare those, which test_schema does
+        checks.append("test_schema")
+    for op in (torch.ops.sparse_gemm.linear.default, torch.ops.sparse_gemm.to_dense.default):
+        is_linear = op is torch.ops.sparse_gemm.linear.default
+        arguments = ((x, *parts), keywords) if is_linear else (parts,)
+        torch.library.opcheck(op, *arguments, test_utils=checks)
+    if has_groups:
+        with pytest.raises(ValueError, match="group_scale has shape"):
+            torch.ops.sparse_gemm.linear(x, *parts, **{**keywords, "group_scale": layer.scale[1:]})
+        with pytest.raises(ValueError, match="group_scale and group_size: expected both"):
+            torch.ops.sparse_gemm.linear(x, *parts, **{**keywords, "group_size": None})
+
+
+def test_quantized_layers_keep_their_weight_in_other_dtypes(quantized: Any) -> None:
+    y = outputs(quantized)
+    values = TORCH.get(quantized.compressed.values).tobytes()
+    scale = TORCH.get(quantized.compressed.scale).tobytes()
+    quantized.bfloat16()
+    assert quantized.dtype == quantized.weight.dtype == quantized.bias.dtype == torch.bfloat16
+    assert TORCH.get(quantized.compressed.values).tobytes() == values
+    assert TORCH.get(quantized.compressed.scale).tobytes() == scale
+    with torch.inference_mode():
+        z = quantized(TORCH.put(X).bfloat16())
+    assert z.dtype == torch.bfloat16
+    assert_near_its_weight(quantized, TORCH.get(z))
+    quantized.half()
+    assert outputs(quantized).tobytes() == y.tobytes()
+
+
+def test_quantized_layers_are_copied_and_saved(quantized: Any) -> None:
+    y = outputs(quantized)
+    file = io.BytesIO()  # pickle alone cannot: torch has no plain form of float8
+    torch.save(quantized, file)
+    file.seek(0)
+    for again in (copy.deepcopy(quantized), torch.load(file, weights_only=False)):
+        assert is_packed(again)
+        assert outputs(again).tobytes() == y.tobytes()
+    state = sg.compressed_state_dict(quantized)
+    assert set(state) == {"values", "metadata", "scale", "bias"}
+    new = sg.SparseLinear(
+        *(IN, OUT, True, quantized.values.device, torch.float16),
+        quantize=quantized.quantize,
+        group_size=quantized.group_size,
+        backend=TORCH.backend,
+    )
+    new.load_state_dict(state)
+    assert outputs(new).tobytes() == y.tobytes()
+    dense = quantized.state_dict()
+    assert set(dense) == {"weight", "bias"}
+    np.testing.assert_array_equal(TORCH.get(dense["weight"]), TORCH.get(quantized.weight))
+    plain = torch.nn.Linear(IN, OUT, dtype=torch.float16, device=quantized.values.device)
+    plain.load_state_dict(dense)
+
+
+def test_sparsify_quantizes(device: Library) -> None:
+    place = TORCH.put(W).device
+    model = torch.nn.Sequential(torch.nn.Linear(IN, 48), torch.nn.ReLU(), torch.nn.Linear(48, 9))
+    model = model.half().to(place)
+    if TORCH.backend == "cuda":  # the emulated device: sparsify follows the device of the weights
+        report = sg.sparsify(model, prune=True, quantize="int8")
+        assert not report.swapped
+        assert "move both to a CUDA device" in report.left[0].reason
+        return
+    report = sg.sparsify(model, prune=True, quantize="int4", group_size=32)
+    assert len(report.swapped) == 2
+    assert report.bytes_after < 0.22 * report.bytes_before
 
 
 def test_moving_a_matrix_between_devices() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -11,17 +12,18 @@ from device_arrays import Array, Library
 
 import sparse_gemm as sg
 from sparse_gemm import _C, reference
+from sparse_gemm.epilogue import Terms
 
 FLOAT16, BFLOAT16, FLOAT32 = map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32))
 DTYPES = (FLOAT16, BFLOAT16)
-K_TILE = 64  # of every row of csrc/cuda/sm80/configs.h; its num_stages are 6, 3 and 3
-# Groups with two, one and no element of K; one tile; each ring with a stage to spare, full, and
-# going round; and tiles that are cut.
+K_TILE = 64  # a stage of these types; rings have 3 to 6 (test_cuda_types.py has every one)
+# Groups with two, one and no element of K; one tile; rings with a stage to spare, full, and going
+# round; and tiles that are cut.
 DEPTHS = [1, 2, 3, 4, 5, 7, 8, 30, 32, 33, 63, 64, 65, 100, 127, 128, 129, 191, 192, 193]
 DEPTHS += [*(K_TILE * num_tiles for num_tiles in (4, 5, 6, 7)), 321, 386, 509]
 ROWS = (1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 130)
 TOKENS = (0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 128, 129, 200)
-FEW, SOME, MANY = 5, 40, 130  # tokens: one number for each row of the table (`enough_rows`)
+FEW, SOME, MANY = 5, 40, 130  # tokens
 
 
 def integers(rng: np.random.Generator, *shape: int, dtype: Any = FLOAT16) -> Array:
@@ -34,12 +36,6 @@ def sparse(rng: np.random.Generator, m: int, k: int, dtype: Any = FLOAT16) -> Ar
     w = integers(rng, m, k, dtype=dtype)
     order = rng.random((m, -(-k // 4), 4)).argsort(axis=-1)
     return np.where((order < 2).reshape(m, -1)[:, :k], w, np.zeros((), dtype))
-
-
-def enough_rows(tokens: int) -> int:
-    """Rows with which the device at hand takes its largest tile for so many tokens."""
-    tiles_of_tokens = -(-tokens // 128)
-    return 128 * -(-_C.cuda_device(0).sm_count // tiles_of_tokens)
 
 
 def same(y: Array, expected: Array) -> bool:
@@ -68,11 +64,6 @@ def test_depths(device: Library, k: int, dtype: Any) -> None:
         check_exact(device, 70, n, k, dtype)
 
 
-@pytest.mark.parametrize("k", [1, K_TILE, 2 * K_TILE, 3 * K_TILE, 4 * K_TILE + 3])
-def test_depths_of_the_largest_tile(device: Library, k: int) -> None:
-    check_exact(device, enough_rows(MANY), MANY, k, FLOAT16)
-
-
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.name)
 @pytest.mark.parametrize("n", TOKENS)
 def test_tokens(device: Library, n: int, dtype: Any) -> None:
@@ -89,18 +80,6 @@ def test_more_tiles_than_a_band_has(device: Library) -> None:
     """CTAs go through bands of 16 tiles of M, the last of which is lower."""
     for n in (FEW, SOME, MANY):
         check_exact(device, 17 * 128 + 3, n, 8, FLOAT16)
-
-
-def test_these_shapes_run_every_row_of_the_table(device: Library) -> None:
-    rng = np.random.default_rng(0)
-
-    def kernel(m: int, n: int) -> str:
-        a = sg.compress(device.put(sparse(rng, m, 8)), backend=device.backend)
-        return sg.plan(a, n).kernel
-
-    found = {kernel(70, FEW), kernel(70, SOME), kernel(enough_rows(MANY), MANY)}
-    assert len(found) == 3
-    assert "128x128" in kernel(enough_rows(MANY), MANY)
 
 
 @pytest.mark.parametrize(
@@ -252,3 +231,37 @@ def test_results_repeat_bit_for_bit(device: Library) -> None:
         x = device.put(rng.standard_normal((n, 300)).astype(FLOAT16))
         first, second = (device.get(sg.linear(x, a, out_dtype="float32")) for _ in range(2))
         assert first.tobytes() == second.tobytes()
+
+
+@pytest.mark.parametrize("group_size", [None, 64])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
+    emulator: object, monkeypatch: pytest.MonkeyPatch, group_size: int | None, has_bias: bool
+) -> None:
+    """It asks for CUDA tensors; there are none on the emulated device, so it is told of some."""
+    torch = pytest.importorskip("torch")
+    from sparse_gemm import eager, torch_shortcut
+
+    w = torch.randint(-4, 5, (30, 128)).half()
+    if group_size is None:
+        a = sg.compress(w, policy="prune", backend="cuda")
+    else:
+        a = sg.quantize(w, "int4", group_size=group_size, prune=True, backend="cuda")
+    x, bias = torch.ones(5, 128).half(), torch.ones(30).half() if has_bias else None
+    calls: list[tuple[Any, ...]] = []
+    recorder = SimpleNamespace(cuda_gemm=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(torch_shortcut, "_C", recorder)
+    monkeypatch.setattr(torch_shortcut, "_is_on", lambda *_: True)
+    monkeypatch.setattr(eager._C, "cuda_gemm", recorder.cuda_gemm)
+    y = torch_shortcut.linear(x, a, bias, "relu")
+    eager.linear(x, a, Terms(bias, "relu"), eager.Options())
+    assert y is not None
+    short, long = calls
+    assert len(short) == len(long)
+    d, terms, epilogue = 17, slice(22, 26), -2  # of the arguments in gemm_arguments.h
+    assert short[d] == y.data_ptr()
+    relu = int(_C.Activation.relu)
+    assert short[terms] == (0 if bias is None else bias.data_ptr(), 1, 1, relu)
+    assert short[epilogue] is None
+    same_in_both = [i for i in range(29) if i != d and not 22 <= i < 26]
+    assert [short[i] for i in same_in_both] == [long[i] for i in same_in_both]
