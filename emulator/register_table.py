@@ -9,12 +9,14 @@ spill are named on stderr.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ARCHITECTURES = (80, 89)  # of the GPUs in runtime/device_model.cpp
@@ -51,14 +53,14 @@ def ptx_texts(section: bytes) -> Iterator[tuple[int, str]]:
         at = section.find(struct.pack("<I", FAT_BINARY_MAGIC), end)
 
 
-def register_counts(ptx: str, arch: int) -> Iterator[tuple[str, int]]:
+def register_counts(ptx: str, arch: int) -> list[tuple[str, int]]:
     """(kernel, registers of a thread) as ptxas reports them."""
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as source:
         source.write(ptx)
         source.flush()
         command = ["ptxas", "-v", f"-arch=sm_{arch}", "-o", "/dev/null", source.name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-    kernel = ""
+    kernel, counts = "", []
     for line in (done.stdout + done.stderr).splitlines():
         if found := re.search(r"Compiling entry function '(\S+)'", line):
             kernel = found[1]
@@ -66,18 +68,26 @@ def register_counts(ptx: str, arch: int) -> Iterator[tuple[str, int]]:
             if found[1] != "0":
                 print(f"{kernel} spills {found[1]} bytes on sm_{arch}", file=sys.stderr)
         elif found := re.search(r"Used (\d+) registers", line):
-            yield kernel, int(found[1])
+            counts.append((kernel, int(found[1])))
+    return counts
 
 
 def main(arguments: list[str]) -> None:
     """Writes the table named first for the files named after it."""
-    lines = []
-    for path in arguments[1:]:
-        for ptx_arch, ptx in ptx_texts(fat_binary_section(Path(path))):
-            for arch in ARCHITECTURES:
-                if arch >= ptx_arch:
-                    counts = register_counts(ptx, arch)
-                    lines += [f"{arch} {kernel} {count}\n" for kernel, count in counts]
+    jobs = [
+        (ptx, arch)
+        for path in arguments[1:]
+        for ptx_arch, ptx in ptx_texts(fat_binary_section(Path(path)))
+        for arch in ARCHITECTURES
+        if arch >= ptx_arch
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of threads: ptxas is a process
+        found = list(pool.map(lambda job: register_counts(*job), jobs))
+    lines = [
+        f"{arch} {kernel} {count}\n"
+        for (_, arch), counts in zip(jobs, found, strict=True)
+        for kernel, count in counts
+    ]
     Path(arguments[0]).write_text("".join(lines))
 
 
