@@ -10,6 +10,8 @@ NumPy arrays, CuPy arrays and torch tensors go in, the same kind comes out. For 
     layer = sparse_gemm.SparseLinear.from_linear(linear, prune=True)
     report = sparse_gemm.sparsify(model, prune=True)
 
+For files of 2:4 models in any format: sparse_gemm.checkpoints.
+
 Importing sparse_gemm does not import torch; the torch layer is loaded when first asked for.
 """
 
@@ -28,6 +30,7 @@ from sparse_gemm.tensor import Sparse24Tensor
 from sparse_gemm.tuning import tune
 
 if TYPE_CHECKING:
+    from sparse_gemm import checkpoints
     from sparse_gemm.nn import SparseLinear, compressed_state_dict
     from sparse_gemm.swap import SparsifyReport, sparsify
 
@@ -42,6 +45,7 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "check",
+    "checkpoints",
     "compress",
     "compressed_state_dict",
     "linear",
@@ -64,7 +68,9 @@ _TORCH_NAMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the torch layer when one of its names is first used."""
+    """Loads the torch layer or `checkpoints` when one of their names is first used."""
+    if name == "checkpoints":
+        return importlib.import_module("sparse_gemm.checkpoints")
     module = _TORCH_NAMES.get(name)
     if module is None:
         raise AttributeError(f"module 'sparse_gemm' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command line: `python -m sparse_gemm info | selftest | draw | tune`."""
+"""The command line: `python -m sparse_gemm info | selftest | draw | tune | convert | inspect`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from sparse_gemm.checkpoints.cli import add_commands
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
 
@@ -81,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         "--tokens", type=int, nargs="+", default=(1, 16, 256, 4096), help="(default: %(default)s)"
     )
     tune.set_defaults(run=_tune)
+
+    add_commands(commands)
     return parser
 
 
