@@ -109,8 +109,11 @@ def type_of_layer(a: Sparse24Tensor) -> str | None:
     """What the weight of a layer around `a` is quantised to; None if it is not to be.
 
     Raises:
-        ValueError: it has a scale and is not, or it is and has none for each row or group.
+        ValueError: it has a scale and is not, or it is and has none for each row or group; or `a`
+            is a batch of matrices.
     """
+    if len(a.shape) != 2:
+        raise ValueError(f"a has shape {a.shape}; expected one matrix [out_features, in_features]")
     quantize = _quantized_type(a._values)
     if quantize is None and a.scale is not None:
         raise ValueError(
@@ -130,10 +133,10 @@ def dense_weight(a: Sparse24Tensor, dtype: torch.dtype) -> Tensor:
 
     Scales of groups are rounded to `dtype` before, those of rows are not.
     """
-    dense = torch_ops.to_dense(a._values, a._metadata, *a.shape, a.pattern)
+    m, k = a.shape
+    dense = torch_ops.to_dense(a._values, a._metadata, m, k, a.pattern)
     if a.scale is None:
         return dense
-    k = a.shape[1]
     if dense.dtype is torch.uint8:
         dense = _elements_of_bytes(dense)[:, :k]
     if a.group_size is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from sparse_gemm import _C
@@ -25,10 +26,10 @@ def check_group_size(group_size: Any) -> None:
 
 def check_parts(a: Sparse24Tensor) -> None:
     """Checks all that a Sparse24Tensor was given; see its constructor for what is raised."""
-    rows, k = a.shape
+    k = a.shape[-1]
     values, metadata = a._values, a._metadata
-    if rows < 0 or k < 0:
-        raise ValueError(f"shape is {a.shape}; expected (M, K), neither negative")
+    if min(a.shape) < 0:
+        raise ValueError(f"shape is {a.shape}; expected (M, K) or (B, M, K), none negative")
     if not _C.supports(a._pattern_code, a._dtype_code):
         raise TypeError(f"values has dtype {values.dtype}, which has no {a.pattern} form")
     scale = a._row_scale if a.group_size is None else a._group_scales
@@ -46,13 +47,13 @@ def check_parts(a: Sparse24Tensor) -> None:
 
 
 def _check_part(a: Sparse24Tensor, name: str, part: Array, columns: int) -> None:
-    expected = (a.shape[0], columns)
+    expected = (*a.shape[:-1], columns)
     if tuple(part.shape) != expected:
         raise ValueError(
             f"{name} has shape {tuple(part.shape)}; expected {expected} for a {a.pattern} "
             f"matrix of shape {a.shape}"
         )
-    if 0 not in expected and a._kind.strides(part) != (columns, 1):
+    if 0 not in expected and not a._kind.is_contiguous(part):
         raise ValueError(
             f"{name} has strides {a._kind.strides(part)}; expected a contiguous row-major "
             "array: make a contiguous copy"
@@ -65,8 +66,10 @@ def _check_row_scale(a: Sparse24Tensor) -> None:
         return
     if a._kind.dtypes.get(scale.dtype) != _C.DType.float32:
         raise TypeError(f"scale has dtype {scale.dtype}; expected float32")
-    if tuple(scale.shape) not in ((a.shape[0],), (1,)):
-        raise ValueError(f"scale has shape {tuple(scale.shape)}; expected ({a.shape[0]},) or (1,)")
+    rows = a.shape[-2]
+    if tuple(scale.shape) not in ((rows,), (1,)):
+        what = ", for all matrices of the batch, or a group_size" if len(a.shape) == 3 else ""
+        raise ValueError(f"scale has shape {tuple(scale.shape)}; expected ({rows},) or (1,){what}")
 
 
 def _check_group_scales(a: Sparse24Tensor) -> None:
@@ -80,11 +83,11 @@ def _check_group_scales(a: Sparse24Tensor) -> None:
             f"{a._dtype_code.name}; expected 2:4 of int8, int4, float8_e4m3fn or "
             "float8_e5m2, or group_size=None"
         )
-    columns = -(-a.shape[1] // size)
+    columns = -(-a.shape[-1] // size)
     if scales is None:
         raise ValueError(
             f"scale is None and group_size {size}; expected a scale of shape "
-            f"({a.shape[0]}, {columns}), or group_size=None"
+            f"{(*a.shape[:-1], columns)}, or group_size=None"
         )
     if a._kind.dtypes.get(scales.dtype) not in _GROUP_SCALE_DTYPES:
         raise TypeError(
@@ -94,8 +97,9 @@ def _check_group_scales(a: Sparse24Tensor) -> None:
 
 
 def _check_nibbles(a: Sparse24Tensor) -> None:
-    rows, k = a.shape
+    rows, k = math.prod(a.shape[:-1]), a.shape[-1]
     metadata = a._kind.to_numpy(a._metadata)
+    metadata = metadata.reshape(rows, metadata.shape[-1])
     address = int(metadata.ctypes.data)
     found = _C.check_metadata(address, a._pattern_code, rows, k, available_threads())
     if found is None:
@@ -104,10 +108,15 @@ def _check_nibbles(a: Sparse24Tensor) -> None:
     byte = int(metadata[row, group // 2])
     nibble = byte >> 4 if group % 2 else byte & 0xF
     meaningful = "0x4 or 0xE" if a.pattern == "1:2" else "0x4, 0x8, 0xC, 0x9, 0xD or 0xE"
+    batch, matrix = None, ""
+    if len(a.shape) == 3:
+        batch, row = divmod(row, a.shape[1])
+        matrix = f"matrix {batch}, "
     raise SparsityError(
-        f"metadata is not {a.pattern} metadata: row {row}, group {group} holds "
+        f"metadata is not {a.pattern} metadata: {matrix}row {row}, group {group} holds "
         f"0x{nibble:X}; expected {meaningful} (two positions, the lower first)",
         row=row,
         group=group,
         values=(nibble,),
+        batch=batch,
     )

@@ -1,9 +1,10 @@
 """prune, check, compress and decompress on a CUDA device, and the packed storage that kernels read.
 
 Packed storage is a permutation of the canonical one (docs/format.md), padded to whole tiles: flat
-arrays. 4:8 has twice the values where the device has no 4-bit `mma.sp`. Everything here is queued
-on the array library's current stream; only `check`, and `compress` with policy "raise", wait for
-it, to read one number back.
+arrays, in which the matrices of a batch lie one after another. Whatever is canonical or dense has
+the rows of the whole batch here: [batch * rows, ...]. 4:8 has twice the values where the device has
+no 4-bit `mma.sp`. Everything here is queued on the array library's current stream; only `check`,
+and `compress` with policy "raise", wait for it, to read one number back.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ _NO_VIOLATION = 2**63 - 1
 
 
 class Matrix(NamedTuple):
-    """What a matrix is, wherever it is stored."""
+    """What a matrix is, wherever it is stored, or each of a batch."""
 
     pattern: _C.Pattern
     dtype: _C.DType
     rows: int
     k: int
     as_8_bit: bool = False  # packed 4:8 of a device without 4-bit mma.sp
+    batch: int = 1
+
+    @property
+    def all_rows(self) -> int:
+        """Those of the whole batch."""
+        return self.batch * self.rows
 
 
 def stores_as_8_bit(pattern: _C.Pattern, device: int) -> bool:
@@ -33,9 +40,16 @@ def stores_as_8_bit(pattern: _C.Pattern, device: int) -> bool:
     return pattern == _C.Pattern.k4of8 and _C.cuda_device(device).capability >= (9, 0)
 
 
-def matrix_on(device: int, pattern: _C.Pattern, dtype: _C.DType, shape: tuple[int, int]) -> Matrix:
-    """The matrix as that CUDA device has it packed."""
-    return Matrix(pattern, dtype, *shape, stores_as_8_bit(pattern, device))
+def matrix_of(pattern: _C.Pattern, dtype: _C.DType, shape: tuple[int, ...]) -> Matrix:
+    """The matrix, or batch of them, of that shape, canonical."""
+    batch = shape[0] if len(shape) == 3 else 1
+    return Matrix(pattern, dtype, shape[-2], shape[-1], batch=batch)
+
+
+def matrix_on(device: int, pattern: _C.Pattern, dtype: _C.DType, shape: tuple[int, ...]) -> Matrix:
+    """The same as that CUDA device has it packed."""
+    as_8_bit = stores_as_8_bit(pattern, device)
+    return matrix_of(pattern, dtype, shape)._replace(as_8_bit=as_8_bit)
 
 
 class DenseView(NamedTuple):
@@ -69,8 +83,8 @@ def unsupported(matrix: Matrix, name: str) -> UnsupportedError:
 
 def _storage(kind: ArrayKind, like: Array, matrix: Matrix) -> tuple[Array, Array]:
     """Room for the packed values and metadata, beside `like`, which has the dtype of the values."""
-    values_bytes = _C.packed_values_bytes(*matrix)
-    metadata_bytes = _C.packed_metadata_bytes(*matrix)
+    values_bytes = matrix.batch * _C.packed_values_bytes(*matrix[:5])
+    metadata_bytes = matrix.batch * _C.packed_metadata_bytes(*matrix[:5])
     values = kind.empty(like, (values_bytes // like.dtype.itemsize,), like.dtype)
     return values, kind.empty(like, (metadata_bytes,), kind.uint8)
 
@@ -96,17 +110,18 @@ def check(kind: ArrayKind, w: Array, view: DenseView, pattern: _C.Pattern, devic
 
 
 def compress(
-    kind: ArrayKind, w: Array, view: DenseView, pattern: _C.Pattern, policy: _C.Policy, device: int
+    kind: ArrayKind, w: Array, view: DenseView, matrix: Matrix, policy: _C.Policy, device: int
 ) -> tuple[Array, Array, int]:
-    """Packed values and metadata of `w`, and what `check` gives (policy prune: -1, no waiting)."""
-    matrix = matrix_on(device, pattern, view.dtype, (view.rows, view.k))
+    """Packed values and metadata of `w`, which is `matrix`, and what `check` gives (policy prune:
+    -1, no waiting)."""
     values, metadata = _storage(kind, w, matrix)
     raises = policy == _C.Policy.raise_
     violation = kind.filled_int64(w, _NO_VIOLATION) if raises else None
     _C.cuda_compress(
         *view,
-        pattern,
+        matrix.pattern,
         matrix.as_8_bit,
+        matrix.batch,
         policy,
         kind.address(values),
         kind.address(metadata),
@@ -125,9 +140,9 @@ def _read(violation: Array) -> int:
 def decompress(
     kind: ArrayKind, values: Array, metadata: Array, matrix: Matrix, device: int
 ) -> Array:
-    """The dense matrix [rows, k] of packed storage; 4-bit elements two to a byte."""
+    """The dense matrix of packed storage; 4-bit elements two to a byte."""
     columns = _columns(matrix.dtype, matrix.k)
-    dense = kind.empty(values, (matrix.rows, columns), values.dtype)
+    dense = kind.empty(values, (matrix.all_rows, columns), values.dtype)
     _C.cuda_decompress(
         *matrix,
         kind.address(values),
@@ -162,8 +177,8 @@ def unpack(
     """Canonical parts of packed storage."""
     columns = _C.k_compressed(matrix.pattern, matrix.dtype, matrix.k)
     row_bytes = _C.metadata_row_bytes(matrix.pattern, matrix.k)
-    canonical_values = kind.empty(values, (matrix.rows, columns), values.dtype)
-    canonical_metadata = kind.empty(values, (matrix.rows, row_bytes), kind.uint8)
+    canonical_values = kind.empty(values, (matrix.all_rows, columns), values.dtype)
+    canonical_metadata = kind.empty(values, (matrix.all_rows, row_bytes), kind.uint8)
     _C.cuda_unpack(
         *matrix,
         kind.address(values),
@@ -179,11 +194,11 @@ def unpack(
 def pack_scales(
     kind: ArrayKind, scales: Array, matrix: Matrix, group_size: int, device: int
 ) -> Array:
-    """Packed group scales of canonical ones [rows, ceil(k / group_size)]."""
-    scaled = (*matrix[:4], group_size)
-    bytes_of_scale = scales.dtype.itemsize
-    packed = kind.empty(scales, (_C.packed_scales_bytes(*scaled) // bytes_of_scale,), scales.dtype)
+    """Packed group scales of canonical ones [..., ceil(k / group_size)]."""
+    packed_bytes = matrix.batch * _C.packed_scales_bytes(*matrix[:4], group_size)
+    packed = kind.empty(scales, (packed_bytes // scales.dtype.itemsize,), scales.dtype)
     addresses = kind.address_of(scales, "scale"), kind.address(packed)
+    scaled = (*matrix[:4], matrix.batch, group_size)
     _C.cuda_pack_scales(*scaled, *addresses, device, kind.stream(device))
     return packed
 
@@ -193,8 +208,8 @@ def unpack_scales(
 ) -> Array:
     """Canonical group scales of packed ones."""
     columns = -(-matrix.k // group_size)
-    scales = kind.empty(packed, (matrix.rows, columns), packed.dtype)
+    scales = kind.empty(packed, (matrix.all_rows, columns), packed.dtype)
     addresses = kind.address(packed), kind.address(scales)
-    scaled = (*matrix[:4], group_size)
+    scaled = (*matrix[:4], matrix.batch, group_size)
     _C.cuda_unpack_scales(*scaled, *addresses, device, kind.stream(device))
     return scales

@@ -48,6 +48,11 @@ def linear(x: Array, a: Sparse24Tensor, terms: Terms, options: Options) -> Array
     """`ops.linear` with its other arguments in two."""
     kind = kind_of(x, "x")
     types = _check_operands(kind, a, x, "x", options)
+    if len(a.shape) != 2:
+        raise ValueError(
+            f"a has shape {a.shape}, a batch; expected one matrix [out_features, in_features]: "
+            "sparse_gemm.matmul(a, b) takes a batch, with a b [B, in_features, tokens]"
+        )
     if options.stream is not None:
         with kind.on_stream(stream_handle(options.stream), a._cuda):
             return linear(x, a, terms, options._replace(stream=None))
@@ -84,19 +89,25 @@ def matmul(a: Sparse24Tensor, b: Array, terms: Terms, options: Options) -> Array
     if options.stream is not None:
         with kind.on_stream(stream_handle(options.stream), a._cuda):
             return matmul(a, b, terms, options._replace(stream=None))
-    m, k = a.shape
+    m, k = a.shape[-2:]
     shape = tuple(b.shape)
     rows = _stored_extent(kind, b, k)
     if not shape or shape[max(len(shape) - 2, 0)] != rows:
         raise ValueError(
             f"b has shape {shape}; expected [..., {rows}, N], as a has shape {a.shape}"
         )
+    batch = a.shape[:-2]
+    if batch and (len(shape) == 1 or shape[:-2] not in ((), batch)):
+        raise ValueError(
+            f"b has shape {shape}; expected [{rows}, N] or [{batch[0]}, {rows}, N], as a has shape "
+            f"{a.shape}"
+        )
     if len(shape) == 1:
         out = None if options.out is None else options.out[:, None]
         d = matmul(a, b[:, None], terms.as_columns(), options._replace(out=out))
         return d.reshape(m) if out is None else options.out
     n = shape[-1]
-    d_shape = (*shape[:-2], m, n)
+    d_shape = (*(batch or shape[:-2]), m, n)
     if a._row_scale is not None and terms.scale_m is None:
         terms = terms._replace(scale_m=a._row_scale)
     require_same_kind(kind, a.device, **terms.arrays(MATMUL_NAMES))
@@ -117,7 +128,7 @@ def _multiply_all(
     kind: ArrayKind, a: Sparse24Tensor, types: _Types, b: Array, d: Array, terms: Terms
 ) -> None:
     """D = A @ B for each matrix of a batch: in one C++ call on a device, wherever the matrices of
-    each array lie at one stride."""
+    each array lie at one stride. A or B may be the same for all of them."""
     m, n = d.shape[-2:]
     if d.ndim > 2 and 0 in d.shape[:-2]:  # no matrix to check the terms with
         terms = terms._replace(residual=None, gate=None, beta=0.0)
@@ -128,9 +139,11 @@ def _multiply_all(
         if a._cuda == CPU or not all(_is_one_batch(kind, x) for x in arrays):
             for index in range(d.shape[0]):
                 item = terms.map_matrices(operator.itemgetter(index))
-                _multiply_all(kind, a, types, b[index], d[index], item)
+                matrix = a._at(index) if len(a.shape) > 2 else a
+                columns = b[index] if b.ndim > 2 else b
+                _multiply_all(kind, matrix, types, columns, d[index], item)
             return
-        b, d = _as_one_batch(b), _as_one_batch(d)
+        b, d = b if b.ndim == 2 else _as_one_batch(b), _as_one_batch(d)
         terms = terms.map_matrices(_as_one_batch)
     layout = Layout(m, tuple(d.shape), (n,), False, MATMUL_NAMES)
     epilogue, held = build_epilogue(kind, a.device, terms, layout)
@@ -164,11 +177,11 @@ def _multiply(
     epilogue: _C.Epilogue,
 ) -> None:
     """D[M,N] = A[M,K] @ B[K,N], where `a` is stored; the strides are those of B and of D, before
-    which may come that from one matrix of a batch to the next."""
+    which may come that from one matrix of a batch to the next. D has the whole batch."""
     kind = a._kind
     scales = a._group_scales
     arguments = (
-        *a.shape,
+        *a.shape[-2:],
         kind.address(a._values),
         kind.address(a._metadata),
         a._dtype_number,
@@ -176,9 +189,9 @@ def _multiply(
         0 if scales is None else kind.address(scales),
         _FLOAT16 if scales is None else kind.codes[scales.dtype],
         a.group_size or 0,
-        0,
+        len(a.shape) > 2,
         n,
-        b.shape[0] if b.ndim > 2 else 1,
+        d.shape[0] if d.ndim > 2 else 1,
         kind.address(b),
         int(types.dense),
         *b_strides[-2:],

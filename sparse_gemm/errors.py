@@ -15,20 +15,28 @@ class SparsityError(ValueError):
         group: index of the first violating group in that row.
         values: the group's elements, as Python floats, in the order in which they stand in the row.
             The last group of a row whose length is not a whole number of groups is shorter.
+        batch: of a batch of matrices, the index of the first violating one; else None.
     """
 
     def __init__(
-        self, message: str, *, row: int = -1, group: int = -1, values: Sequence[float] = ()
+        self,
+        message: str,
+        *,
+        row: int = -1,
+        group: int = -1,
+        values: Sequence[float] = (),
+        batch: int | None = None,
     ) -> None:
         """Takes the message and the attributes; `for_group` builds both."""
         super().__init__(message)
         self.row = int(row)
         self.group = int(group)
         self.values = tuple(float(value) for value in values)
+        self.batch = batch
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickles the attributes too: BaseException sees to its positional arguments alone."""
-        state = {"row": self.row, "group": self.group, "values": self.values}
+        state = {"row": self.row, "group": self.group, "values": self.values, "batch": self.batch}
         return (type(self), self.args, state)
 
     @classmethod
@@ -40,6 +48,7 @@ class SparsityError(ValueError):
         group: int,
         values: Sequence[float],
         name: str = "w",
+        batch: int | None = None,
     ) -> SparsityError:
         """The error for one violating group, with the one wording that every caller shares.
 
@@ -49,6 +58,7 @@ class SparsityError(ValueError):
             values: the group's elements inside the matrix (fewer than the group size at a ragged
                 end).
             name: the argument's name as the caller's user knows it.
+            batch: in which matrix, if there are several.
         """
         kept, group_size = (int(part) for part in pattern.split(":"))
         values = tuple(float(value) for value in values)
@@ -62,13 +72,14 @@ class SparsityError(ValueError):
             found = f"{sum(v != 0 for v in values)} non-zeros"
             allowed = f"{kept} {'is' if kept == 1 else 'are'}"
         listed = ", ".join(str(value) for value in values)
+        matrix = "" if batch is None else f"matrix {batch}, "
         message = (
-            f"{name} is not {pattern} sparse: row {row}, group {group} "
+            f"{name} is not {pattern} sparse: {matrix}row {row}, group {group} "
             f"(columns {first} to {last}) holds {found} ({listed}); "
             f"at most {allowed} allowed. "
             "Prune it first (sparse_gemm.prune) or pass policy='prune'."
         )
-        return cls(message, row=row, group=group, values=values)
+        return cls(message, row=row, group=group, values=values, batch=batch)
 
 
 class UnsupportedError(NotImplementedError):

@@ -220,9 +220,9 @@ class SparseLinear(CompressedWeight):
                 f"a is a {type(a).__name__}; expected a Sparse24Tensor of torch tensors "
                 "(sparse_gemm.compress of a torch.Tensor makes one)"
             )
+        quantize = type_of_layer(a)
         out_features, in_features = a.shape
         check_bias(bias, out_features, a._values.device)
-        quantize = type_of_layer(a)
         if quantize is None:
             dtype = a._values.dtype
         elif dtype is None:

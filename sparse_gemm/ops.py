@@ -169,11 +169,12 @@ def matmul(
     """D = silu(gate) * act(alpha * a_scale * b_scale * (A @ B) + bias) + beta * residual.
 
     Args:
-        a: the sparse operand [M, K]; the left one, as the hardware has it.
-        b: [K], [K, N] or [..., K, N], any strides, of A's array kind and device. On a CUDA device a
-            whole batch is one launch. 4-bit b is ml_dtypes.int4, or uint8 [..., ceil(K/2), N] whose
-            bytes follow one another along K.
-        bias: [M], one for each row of D.
+        a: the sparse operand [M, K]; the left one, as the hardware has it. Or a batch of them
+            [B, M, K], of which each is multiplied with a matrix of b or all with the same.
+        b: [K], [K, N] or [..., K, N], any strides, of A's array kind and device; for a batch a
+            [B, K, N] or [K, N]. On a CUDA device a whole batch is one launch. 4-bit b is
+            ml_dtypes.int4, or uint8 [..., ceil(K/2), N] whose bytes follow one another along K.
+        bias: [M], one for each row of D, the same for a whole batch, as the scales are.
         a_scale: float32 [M] or a single one; `a.scale` if not given.
         b_scale: float32 [N] or a single one.
         residual, gate: of D's shape.

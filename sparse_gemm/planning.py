@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The decision how to run one multiplication D[M,N] = A[M,K] @ B[K,N].
+    """The decision how to run one multiplication D[M,N] = A[M,K] @ B[K,N], or a batch of them.
 
     Attributes:
         backend: "cpu" or "cuda"; what else there is to say depends on it.
@@ -40,11 +40,12 @@ class Plan:
         why: why that row exists.
         device: the instruction set in use, or the GPU's name.
         m, n, k: out_features, tokens and in_features.
+        batch: matrices of A, and as many of D; the CPU multiplies them one after another.
         tile_m, tile_n, k_tile: rows of a task or CTA; tokens that it takes at a time; K of one
             cache block or stage.
         num_threads: the threads that share the tasks; of one CTA.
         a_bytes: values and metadata.
-        multiply_adds: with kept weights alone: half of the dense number.
+        multiply_adds: with kept weights alone: half of the dense number. Both of the whole batch.
         workspace_bytes: memory that a call needs besides its operands and its result.
     """
 
@@ -55,6 +56,7 @@ class Plan:
     m: int
     n: int
     k: int
+    batch: int
     tile_m: int
     tile_n: int
     k_tile: int
@@ -67,9 +69,10 @@ class Plan:
         """A few lines to read."""
         passes = -(-self.n // self.tile_n) if self.tile_n else 0
         megabytes = f"{self.a_bytes / 1e6:.2f} MB of values and metadata"
+        times = "" if self.batch == 1 else f"{self.batch} x "
         return "\n".join(
             (
-                f"D[{self.m},{self.n}] = A[{self.m},{self.k}] @ B[{self.k},{self.n}] "
+                f"{times}D[{self.m},{self.n}] = A[{self.m},{self.k}] @ B[{self.k},{self.n}] "
                 f"on {self.backend} ({self.device})",
                 f"  kernel     {self.kernel}: {self.why}",
                 f"  tiles      {self.tile_m} rows x {self.tile_n} tokens, K by {self.k_tile}",
@@ -188,7 +191,7 @@ def plan(
     """What `linear` with `tokens` tokens, or `matmul` with N = `tokens`, would run for `a`.
 
     Args:
-        a: the compressed matrix [M, K].
+        a: the compressed matrix [M, K], or a batch of them, for `matmul` with a B for each.
         tokens: N, at least 0.
         x_dtype: of the activations; default `a.dtype`, or float16 where `a` only goes with 16-bit
             activations.
@@ -214,8 +217,11 @@ def plan(
         m=problem.m,
         n=problem.n,
         k=problem.k,
+        batch=problem.batch,
+        a_bytes=problem.batch * found.a_bytes,
+        multiply_adds=problem.batch * found.multiply_adds,
         **_fields(found, "kernel", "why", "tile_m", "tile_n", "k_tile", "num_threads"),
-        **_fields(found, "a_bytes", "multiply_adds", "num_tasks", "workspace_bytes"),
+        **_fields(found, "num_tasks", "workspace_bytes"),
     )
 
 
@@ -241,9 +247,10 @@ def problem_of(
         d_dtype = _dtype(a, out_dtype, "out_dtype")
     preferred = a._cuda != CPU and kind.prefers_float16_sums()
     in_f16 = type_rules.accumulates_in_float16(accumulate, a_dtype, b_dtype, preferred)
-    m, k = a.shape
+    *leading, m, k = a.shape
+    batch = leading[0] if leading else 1
     group_size = a.group_size or 0
-    return Problem(m, tokens, k, a_dtype, b_dtype, pattern, d_dtype, 1, group_size, in_f16)
+    return Problem(m, tokens, k, a_dtype, b_dtype, pattern, d_dtype, batch, group_size, in_f16)
 
 
 def _dtype(a: Sparse24Tensor, dtype: Any, name: str) -> _C.DType:
@@ -264,6 +271,7 @@ def _cuda_plan(problem: Problem, device: int | _C.CudaProps) -> CudaPlan:
         m=problem.m,
         n=problem.n,
         k=problem.k,
+        batch=problem.batch,
         num_candidates=len(_C.cuda_candidates(device, *problem)),
         **_fields(found, "kernel", "why", "tile_m", "tile_n", "k_tile", "num_threads"),
         **_fields(found, "a_bytes", "multiply_adds", "workspace_bytes", "multiply"),

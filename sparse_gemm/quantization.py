@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def quantize(
     row or group of zeros has scale 1. Elements are divided by the scale as it is stored.
 
     Args:
-        w: array or tensor [M, K], float32, float16 or bfloat16, any strides; finite.
+        w: array or tensor [M, K], float32, float16 or bfloat16, any strides; finite. With a
+            group_size also a batch of matrices [B, M, K].
         dtype: "int8", "int4", "float8_e4m3fn" or "float8_e5m2".
         group_size: 32, 64 or 128 elements of K that share a scale; None: a whole row does.
         prune: whether to prune `w` to 2:4 first (`sparse_gemm.prune`); else it must be 2:4 already.
@@ -73,6 +75,11 @@ def quantize(
     w = adopted(w, "w")
     kind = kind_of(w, "w")
     device_for(kind, w, "w", backend)  # raises before the work if it must
+    if w.ndim == 3 and group_size is None:
+        raise ValueError(
+            f"w has shape {tuple(w.shape)} and group_size is None; expected 32, 64 or 128 for a "
+            "batch of matrices, which has no scales of rows"
+        )
     host, scale_dtype = _host_matrix(kind, w, prune)
     k = host.shape[1]
     if group_size is None:
@@ -81,7 +88,8 @@ def quantize(
     else:
         q, scale = _quantized(host, dtype, group_size, scale_dtype)
         scale = np.ascontiguousarray(scale[:, : -(-k // group_size)])
-    a = compress(q)
+        scale = scale.reshape(*w.shape[:-1], scale.shape[1])
+    a = compress(q.reshape(tuple(w.shape)))
     values, metadata, scale = (_beside(kind, w, part) for part in (a.values, a.metadata, scale))
     return Sparse24Tensor(
         *(values, metadata, a.shape),
@@ -93,7 +101,8 @@ def quantize(
 
 
 def _host_matrix(kind: ArrayKind, w: Array, prunes: bool) -> tuple[np.ndarray[Any, Any], Any]:
-    """`w` on the host, 2:4 and finite, and the type of the scales of its groups."""
+    """`w` on the host, [rows of all matrices, K], 2:4 and finite, and the type of the scales of its
+    groups."""
     code = kind.dtypes.get(w.dtype)
     if code not in _FLOATS:
         names = ", ".join(float_type.name for float_type in _FLOATS)
@@ -103,6 +112,7 @@ def _host_matrix(kind: ArrayKind, w: Array, prunes: bool) -> tuple[np.ndarray[An
     policy = "prune" if prunes else "raise"
     # `compress` says what is wrong with w, in one pass; only what it made of w is used.
     host = compress(host, policy=policy).to_dense()
+    host = host.reshape(math.prod(host.shape[:-1]), host.shape[-1])
     rows_at_fault = np.flatnonzero(~np.isfinite(host.astype(np.float32)).all(axis=1))
     if len(rows_at_fault):
         raise ValueError(f"w holds nan or inf, first in row {rows_at_fault[0]}; expected none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from sparse_gemm.arrays import (
     available_threads,
     kind_of,
 )
-from sparse_gemm.device_format import Matrix, matrix_on
+from sparse_gemm.device_format import Matrix, matrix_of, matrix_on
 from sparse_gemm.devices import CPU, check_backend, device_for
 from sparse_gemm.errors import UnsupportedError
 from sparse_gemm.patterns import (
@@ -37,12 +38,15 @@ __all__ = [
 
 
 class Sparse24Tensor:
-    """A structured-sparse matrix A [M, K] in compressed storage (docs/format.md).
+    """A structured-sparse matrix A [M, K], or a batch of them [B, M, K], in compressed storage
+    (docs/format.md).
 
     Made by `sparse_gemm.compress`; construct one directly from stored parts. Treat it as constant:
     nothing here changes one, and what was checked is not checked again. On the CPU the parts are
     held as they are, not copied. On a CUDA device that has a kernel for them they are held packed,
     in the order in which the kernels read them, and nowhere else.
+
+    Of a batch the parts have one more dimension, the first: `[B, M, ...]`.
 
     Attributes:
         values: the kept elements, row-major: `[M, 2*ceil(K/4)]` for 2:4, `[M, ceil(K/2)]` for 1:2;
@@ -51,12 +55,12 @@ class Sparse24Tensor:
             as are the metadata and the scales of groups.
         metadata: their positions, uint8, one nibble a group, earliest group in the low nibble:
             `[M, ceil(groups/2)]` with groups = ceil(K/4), ceil(K/2) or ceil(K/8).
-        shape: the dense shape (M, K). K is the logical length, never halved.
+        shape: the dense shape (M, K) or (B, M, K). K is the logical length, never halved.
         dtype: the dense elements' dtype, as the array library names it.
         pattern: "2:4", "1:2" or "4:8".
-        scale: float32 `[M]` or `[1]`, the factor of each row in `linear` and `matmul`; or with a
-            group_size float16 or bfloat16 `[M, ceil(K/group_size)]`, the factor of each group of
-            elements; or None.
+        scale: float32 `[M]` or `[1]`, the factor of each row in `linear` and `matmul`, of all
+            matrices of a batch; or with a group_size float16 or bfloat16
+            `[M, ceil(K/group_size)]`, the factor of each group of elements; or None.
         group_size: elements of K that share a scale, 32, 64 or 128 (2:4 of int8, float8 and int4);
             None: a whole row does.
     """
@@ -82,7 +86,7 @@ class Sparse24Tensor:
         self,
         values: Array,
         metadata: Array,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         *,
         pattern: str = "2:4",
         dtype: Any = None,
@@ -109,9 +113,9 @@ class Sparse24Tensor:
             adopted(part, name)
             for part, name in ((values, "values"), (metadata, "metadata"), (scale, "scale"))
         )
-        if not isinstance(shape, Sequence) or len(shape) != 2:
-            raise ValueError(f"shape is {shape!r}; expected (M, K)")
-        extents = (int(shape[0]), int(shape[1]))
+        if not isinstance(shape, Sequence) or len(shape) not in (2, 3):
+            raise ValueError(f"shape is {shape!r}; expected (M, K) or (B, M, K)")
+        extents = tuple(int(extent) for extent in shape)
         row_scale, group_scales = (scale, None) if group_size is None else (None, scale)
         self._set(values, metadata, extents, pattern, dtype, row_scale, group_scales, group_size)
         if validate:
@@ -124,7 +128,7 @@ class Sparse24Tensor:
         self,
         values: Array,
         metadata: Array,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         pattern: str,
         dtype: Any,
         row_scale: Array | None,
@@ -151,7 +155,7 @@ class Sparse24Tensor:
         cls,
         values: Array,
         metadata: Array,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         pattern: str,
         *,
         dtype: Any = None,
@@ -206,15 +210,31 @@ class Sparse24Tensor:
         """Values and metadata in canonical order: those held, or new ones."""
         if self._cuda == CPU:
             return self._values, self._metadata
-        return device_format.unpack(
-            self._kind, self._values, self._metadata, self._matrix, self._cuda
+        parts = (self._values, self._metadata, self._matrix)
+        values, metadata = device_format.unpack(self._kind, *parts, self._cuda)
+        return self._of_shape(values), self._of_shape(metadata)
+
+    def _of_shape(self, part: Array) -> Array:
+        """`part` [rows of all matrices, ...] with a dimension for a batch, if this is one."""
+        leading = self.shape[:-1]
+        return part if len(leading) == 1 else part.reshape(*leading, part.shape[-1])
+
+    def _at(self, index: int) -> Sparse24Tensor:
+        """One matrix of a batch that is stored for the CPU: views of its parts."""
+        scales = self._group_scales
+        return self._of_parts(
+            *(self._values[index], self._metadata[index], self.shape[1:], self.pattern),
+            dtype=self._stored_dtype,
+            scale=self._row_scale,
+            group_scales=None if scales is None else scales[index],
+            group_size=self.group_size,
         )
 
     @property
     def _matrix(self) -> Matrix:
         parts = (self._pattern_code, self._dtype_code)
         if self._cuda == CPU:
-            return Matrix(*parts, *self.shape)
+            return matrix_of(*parts, self.shape)
         return matrix_on(self._cuda, *parts, self.shape)
 
     @property
@@ -225,7 +245,10 @@ class Sparse24Tensor:
             return self._row_scale
         if self._cuda == CPU:
             return scales
-        return device_format.unpack_scales(self._kind, scales, self._matrix, size, self._cuda)
+        matrix = self._matrix
+        return self._of_shape(
+            device_format.unpack_scales(self._kind, scales, matrix, size, self._cuda)
+        )
 
     @property
     def values(self) -> Array:
@@ -249,34 +272,35 @@ class Sparse24Tensor:
         return sum(int(part.nbytes) for part in parts if part is not None)
 
     def to_dense(self) -> Array:
-        """The dense matrix [M, K], zeros where nothing is stored, unscaled; a new array.
+        """The dense matrix, of a's shape, zeros where nothing is stored, unscaled; a new array.
 
         4-bit types come as NumPy arrays of ml_dtypes.int4 or uint4.
         """
         dense = self._to_dense_packed()
         if self._dtype_code not in PACKED_DTYPES:
             return dense
-        host = self._kind.to_numpy(dense)
-        return unpack_nibbles(host, self.shape[1], NUMPY_DTYPES[self._dtype_code])
+        rows, columns = math.prod(self.shape[:-1]), dense.shape[-1]
+        host = self._kind.to_numpy(dense).reshape(rows, columns)
+        elements = unpack_nibbles(host, self.shape[-1], NUMPY_DTYPES[self._dtype_code])
+        return elements.reshape(self.shape)
 
     def _to_dense_packed(self) -> Array:
-        """As `to_dense`, but 4-bit elements are uint8 [M, ceil(K/2)], as they lie in memory."""
+        """As `to_dense`, but 4-bit elements are uint8 [..., ceil(K/2)], as they lie in memory."""
         kind = self._kind
         if self._cuda != CPU:
-            return device_format.decompress(
-                kind, self._values, self._metadata, self._matrix, self._cuda
-            )
+            parts = (self._values, self._metadata, self._matrix)
+            return self._of_shape(device_format.decompress(kind, *parts, self._cuda))
         if device_for(kind, self._values, "the matrix") != CPU:
             raise device_format.unsupported(self._matrix, "the matrix")
-        rows, k = self.shape
+        *leading, k = self.shape
         columns = (k + 1) // 2 if self._dtype_code in PACKED_DTYPES else k
-        dense = kind.empty(self._values, (rows, columns), self._values.dtype)
+        dense = kind.empty(self._values, (*leading, columns), self._values.dtype)
         _C.decompress(
             kind.address_of(self._values, "values"),
             kind.address_of(self._metadata, "metadata"),
             self._dtype_code,
             self._pattern_code,
-            rows,
+            math.prod(leading),
             k,
             kind.address(dense),
             available_threads(),
@@ -348,10 +372,10 @@ class Sparse24Tensor:
 
     def __repr__(self) -> str:
         """Such as `Sparse24Tensor(4096x4096, 2:4 int4, groups of 128, 6.6 MB, cpu)`."""
-        rows, k = self.shape
+        shape = "x".join(map(str, self.shape))
         groups = "" if self.group_size is None else f"groups of {self.group_size}, "
         return (
-            f"Sparse24Tensor({rows}x{k}, {self.pattern} {self._dtype_code.name}, {groups}"
+            f"Sparse24Tensor({shape}, {self.pattern} {self._dtype_code.name}, {groups}"
             f"{self.nbytes / 1e6:.1f} MB, {self.device})"
         )
 
@@ -359,7 +383,7 @@ class Sparse24Tensor:
 def _rebuild(
     values: Array,
     metadata: Array,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     pattern: str,
     dtype: str | None,
     scale: Array | None,

@@ -24,6 +24,7 @@ from sparse_gemm.arrays import kind_of
 from sparse_gemm.devices import device_for, storage_backend
 from sparse_gemm.eager import Options
 from sparse_gemm.epilogue import Terms
+from sparse_gemm.errors import UnsupportedError
 from sparse_gemm.tensor import Sparse24Tensor
 from sparse_gemm.torch_fakes import check_parts
 
@@ -58,11 +59,13 @@ _unpack_dual: Callable[[Tensor], Any] = forward_ad.unpack_dual
 
 def linear(x: Tensor, a: Sparse24Tensor, terms: Terms, options: Options) -> Tensor:
     """eager.linear through the dispatcher: the same arguments, the same result."""
+    keywords = _common_keywords(a, terms, options)
+    m, k = a.shape
     y = call_linear(
-        *(x, a._values, a._metadata, *a.shape, a.pattern, terms.bias),
+        *(x, a._values, a._metadata, m, k, a.pattern, terms.bias),
         w_scale=a._row_scale if terms.scale_m is None else terms.scale_m,
         x_scale=terms.scale_n,
-        **_common_keywords(a, terms, options),
+        **keywords,
     )
     return y if options.out is None else _copy_to(options.out, y)
 
@@ -106,6 +109,12 @@ def to_dense(
 
 def _common_keywords(a: Sparse24Tensor, terms: Terms, options: Options) -> dict[str, Any]:
     """The keywords that linear and matmul share."""
+    if len(a.shape) != 2:
+        raise UnsupportedError(
+            f"a has shape {a.shape}: torch's operators of this package take one matrix [M, K], and "
+            "torch traces, compiles or watches this call; expected a plain call of "
+            "sparse_gemm.matmul, outside of it"
+        )
     if a._dtype_code == _C.DType.uint4:  # whose values would pass for int4's
         raise device_format.unsupported(a._matrix, "a")
     if options.stream is not None:

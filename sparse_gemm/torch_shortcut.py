@@ -66,9 +66,9 @@ def linear(
         return None
     dtype, shape, values, device = x.dtype, x.shape, a._values, a._cuda
     code, a_code = _CODES.get(dtype), a._dtype_number
-    m, k = a.shape
     if (
         code is None
+        or len(a.shape) != 2
         or (
             dtype is not a.dtype
             if device == CPU
@@ -76,7 +76,7 @@ def linear(
         )
         or type(values) is not Tensor
         or len(shape) != 2
-        or shape[1] != k
+        or shape[1] != a.shape[1]
         or not (x.is_cpu and values.is_cpu if device == CPU else _is_on(x, device))
         or x.layout is not torch.strided
         or x.is_neg()
@@ -88,6 +88,7 @@ def linear(
     records_gradients = torch.is_grad_enabled()
     if records_gradients and x.requires_grad:
         return None
+    m, k = a.shape
     if bias is not None and not _is_plain(bias, dtype, m, device, records_gradients):
         return None
     scales = a._group_scales

@@ -106,6 +106,8 @@ def tune(
     problems = [problem_of(a, n, x_dtype, out_dtype, accumulate) for n in tokens]
     if any(problem.n == 0 for problem in problems):
         raise ValueError("tokens has 0; expected numbers of at least 1")
+    if len(a.shape) != 2:
+        raise ValueError(f"a has shape {a.shape}; expected one matrix [M, K]")
     if a._cuda == CPU:
         raise UnsupportedError(
             f"a is on {a.device}, for the cpu backend, which has nothing to tune: move it to a "

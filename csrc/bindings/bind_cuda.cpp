@@ -54,24 +54,30 @@ Address alignment_of(DType dtype) {
   return static_cast<Address>(bytes_of(dtype));
 }
 
-// What a matrix is, wherever it is stored. `as_8_bit`: 4:8 as a device without 4-bit mma.sp has it.
+// What a matrix is, wherever it is stored, or each of a batch. `as_8_bit`: 4:8 as a device without
+// 4-bit mma.sp has it.
 struct Matrix {
   Pattern pattern;
   DType dtype;
   int64_t rows;
   int64_t k;
   bool as_8_bit;
+  int64_t batch;
 
-  bool is_empty() const { return rows == 0 || k == 0; }
+  bool is_empty() const { return rows == 0 || k == 0 || batch == 0; }
 };
 
-Matrix matrix_of(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit) {
+Matrix matrix_of(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit,
+                 int64_t batch) {
   require_packed(pattern, dtype, rows, k);
+  if (batch < 0) {
+    throw std::invalid_argument("batch is " + std::to_string(batch) + "; expected at least 0");
+  }
   if (as_8_bit && pattern != Pattern::k4of8) {
     throw std::invalid_argument("as_8_bit is true for pattern " +
                                 std::string(traits_of(pattern).name) + "; expected 4:8");
   }
-  return {pattern, dtype, rows, k, as_8_bit};
+  return {pattern, dtype, rows, k, as_8_bit, batch};
 }
 
 cuda::PackedView packed_view(const Matrix& a, Address values, Address metadata) {
@@ -85,7 +91,8 @@ cuda::PackedView packed_view(const Matrix& a, Address values, Address metadata) 
           a.pattern,
           a.rows,
           a.k,
-          a.as_8_bit};
+          a.as_8_bit,
+          a.batch};
 }
 
 format::DenseView dense_view(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride,
@@ -115,10 +122,17 @@ void check(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride, 
 }
 
 void compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride,
-              int64_t col_stride, Pattern pattern, bool as_8_bit, format::Policy policy,
-              Address values, Address metadata, Address violation, int64_t device, int64_t stream) {
+              int64_t col_stride, Pattern pattern, bool as_8_bit, int64_t batch,
+              format::Policy policy, Address values, Address metadata, Address violation,
+              int64_t device, int64_t stream) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
-  const auto packed = packed_view(matrix_of(pattern, dtype, rows, k, as_8_bit), values, metadata);
+  if (batch < 0 || (batch == 0 ? rows != 0 : rows % batch != 0)) {
+    throw std::invalid_argument("rows is " + std::to_string(rows) + "; expected a multiple of " +
+                                std::to_string(batch) + ", the number of matrices");
+  }
+  const int64_t matrix_rows = batch == 0 ? 0 : rows / batch;
+  const auto packed =
+      packed_view(matrix_of(pattern, dtype, matrix_rows, k, as_8_bit, batch), values, metadata);
   if (policy == format::Policy::kRaise) require_memory("violation", violation, kViolationAlignment);
   run_unlocked([&] {
     return cuda::compress(view, policy, packed, reinterpret_cast<int64_t*>(violation),
@@ -126,9 +140,9 @@ void compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_strid
   });
 }
 
-void decompress(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit,
+void decompress(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit, int64_t batch,
                 Address values, Address metadata, Address out, int64_t device, int64_t stream) {
-  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit);
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit, batch);
   const auto packed = packed_view(matrix, values, metadata);
   if (!matrix.is_empty()) require_memory("out", out, alignment_of(dtype));
   run_unlocked([&] {
@@ -136,10 +150,10 @@ void decompress(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8
   });
 }
 
-void pack(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit, Address values,
-          Address metadata, Address packed_values, Address packed_metadata, int64_t device,
-          int64_t stream) {
-  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit);
+void pack(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit, int64_t batch,
+          Address values, Address metadata, Address packed_values, Address packed_metadata,
+          int64_t device, int64_t stream) {
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit, batch);
   const auto packed = packed_view(matrix, packed_values, packed_metadata);
   if (!matrix.is_empty()) {
     require_memory("values", values, alignment_of(dtype));
@@ -149,15 +163,15 @@ void pack(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit, 
                                          reinterpret_cast<const uint8_t*>(metadata),
                                          dtype,
                                          pattern,
-                                         rows,
+                                         batch * rows,
                                          k};
   run_unlocked([&] { return cuda::pack(canonical, packed, target(device, stream)); });
 }
 
-void unpack(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit,
+void unpack(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit, int64_t batch,
             Address packed_values, Address packed_metadata, Address values, Address metadata,
             int64_t device, int64_t stream) {
-  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit);
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, as_8_bit, batch);
   const auto packed = packed_view(matrix, packed_values, packed_metadata);
   if (!matrix.is_empty()) {
     require_memory("values", values, alignment_of(dtype));
@@ -174,26 +188,27 @@ bool group_size_fits(Pattern pattern, DType dtype, int64_t group_size) {
          format::packed_group_size_fits(format::packed_type_of(pattern, dtype), group_size);
 }
 
-// A matrix whose memory is not looked at, and whose groups of K have scales.
-cuda::PackedView scaled_view(Pattern pattern, DType dtype, int64_t rows, int64_t k,
+// Matrices whose memory is not looked at, and whose groups of K have scales.
+cuda::PackedView scaled_view(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t batch,
                              int64_t group_size) {
-  const Matrix matrix = matrix_of(pattern, dtype, rows, k, false);
+  const Matrix matrix = matrix_of(pattern, dtype, rows, k, false, batch);
   if (!group_size_fits(pattern, dtype, group_size)) {
     throw std::invalid_argument("group_size is " + std::to_string(group_size) +
                                 "; expected 32, 64 or 128, and 2:4 of a type of 8 or 4 bits");
   }
-  return {nullptr, nullptr, matrix.dtype, matrix.pattern, matrix.rows, matrix.k};
+  return {nullptr, nullptr, matrix.dtype, matrix.pattern, matrix.rows, matrix.k, false, batch};
 }
 
 void require_scales(const cuda::PackedView& view, Address canonical, Address packed) {
-  if (view.rows == 0 || view.k == 0) return;
+  if (view.rows == 0 || view.k == 0 || view.batch == 0) return;
   require_memory("scales", canonical, kScaleAlignment);
   require_memory("packed scales", packed, kPackedAlignment);
 }
 
-void pack_scales(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t group_size,
-                 Address scales, Address packed_scales, int64_t device, int64_t stream) {
-  const auto view = scaled_view(pattern, dtype, rows, k, group_size);
+void pack_scales(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t batch,
+                 int64_t group_size, Address scales, Address packed_scales, int64_t device,
+                 int64_t stream) {
+  const auto view = scaled_view(pattern, dtype, rows, k, batch, group_size);
   require_scales(view, scales, packed_scales);
   run_unlocked([&] {
     return cuda::pack_scales(reinterpret_cast<const void*>(scales), view,
@@ -202,9 +217,10 @@ void pack_scales(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t 
   });
 }
 
-void unpack_scales(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t group_size,
-                   Address packed_scales, Address scales, int64_t device, int64_t stream) {
-  const auto view = scaled_view(pattern, dtype, rows, k, group_size);
+void unpack_scales(Pattern pattern, DType dtype, int64_t rows, int64_t k, int64_t batch,
+                   int64_t group_size, Address packed_scales, Address scales, int64_t device,
+                   int64_t stream) {
+  const auto view = scaled_view(pattern, dtype, rows, k, batch, group_size);
   require_scales(view, scales, packed_scales);
   run_unlocked([&] {
     return cuda::unpack_scales(reinterpret_cast<const void*>(packed_scales), view,
@@ -226,13 +242,13 @@ py::object build() {
 // The bytes that `size` gives for a packed matrix.
 template <int64_t (*size)(format::PackedType, int64_t, int64_t)>
 int64_t packed_bytes(Pattern pattern, DType dtype, int64_t rows, int64_t k, bool as_8_bit) {
-  matrix_of(pattern, dtype, rows, k, as_8_bit);
+  matrix_of(pattern, dtype, rows, k, as_8_bit, 1);
   return size(format::packed_type_of(pattern, dtype, as_8_bit), rows, k);
 }
 
 int64_t packed_scales_bytes(Pattern pattern, DType dtype, int64_t rows, int64_t k,
                             int64_t group_size) {
-  const auto view = scaled_view(pattern, dtype, rows, k, group_size);
+  const auto view = scaled_view(pattern, dtype, rows, k, 1, group_size);
   return format::packed_scales_bytes(view.type(), rows, k, static_cast<int>(group_size));
 }
 

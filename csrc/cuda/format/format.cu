@@ -178,10 +178,9 @@ template <PackedType kType, int kPlaces, int kPlaceBits>
 Status decompress_to(const PackedView& packed, void* out, Target target) {
   constexpr int kUnitBytes = kPlaceBits < 8 ? 1 : kPlaceBits / 8;
   const auto dense = row_memory<kUnitBytes, kDensePieceBytes<kType>>(
-      contiguous(out, packed.dtype, packed.rows, packed.k));
+      contiguous(out, packed.dtype, packed.batch * packed.rows, packed.k));
   return launch_tiles(decompress_kernel<kType, kPlaces, kPlaceBits>, "decompress",
-                      tile_grid(kType, packed.pattern, packed.rows, packed.k), target,
-                      static_cast<const uint4*>(packed.values),
+                      tile_grid(packed), target, static_cast<const uint4*>(packed.values),
                       static_cast<const uint32_t*>(packed.metadata), dense);
 }
 
@@ -205,9 +204,9 @@ Status compress(const format::DenseView& w, format::Policy policy, const PackedV
     if constexpr (kType == PackedType::k4BitPairs) {
       if (packed.type() != kType) kernel = compress_kernel<Codec, PackedType::k4BitPairsAs8Bit>;
     }
-    return launch_tiles(kernel, "compress", tile_grid(packed.type(), packed.pattern, w.rows, w.k),
-                        target, dense_rows<Codec>(w), policy, static_cast<uint4*>(packed.values),
-                        static_cast<uint32_t*>(packed.metadata), violation);
+    return launch_tiles(kernel, "compress", tile_grid(packed), target, dense_rows<Codec>(w), policy,
+                        static_cast<uint4*>(packed.values), static_cast<uint32_t*>(packed.metadata),
+                        violation);
   });
 }
 

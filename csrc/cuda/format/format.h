@@ -1,7 +1,7 @@
 // The compression format on the device: prune, check, compress, decompress, pack and unpack a
-// matrix [rows, K]. Semantics are those of format/format.h; what is written is the packed storage
-// of format/packed_order.h, or is made from it. Addresses are the device's; packed ones are
-// multiples of 16 bytes, as allocators give them.
+// matrix [rows, K], or a batch of them. Semantics are those of format/format.h; what is written is
+// the packed storage of format/packed_order.h, or is made from it. Addresses are the device's;
+// packed ones are multiples of 16 bytes, as allocators give them.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,17 @@ namespace sparse_gemm::cuda {
 // Set `*violation` to this before check and compress.
 inline constexpr int64_t kNoViolation = INT64_MAX;
 
+// One matrix, or a batch of them: packed ones lie one after another, each padded to whole strips;
+// dense and canonical ones are then a matrix of batch * rows rows.
 struct PackedView {
   void* values;
   void* metadata;
   DType dtype;
   Pattern pattern;
-  int64_t rows;
+  int64_t rows;  // of each matrix
   int64_t k;
   bool as_8_bit = false;  // 4:8 as Multiply::kS4AsS8 reads it
+  int64_t batch = 1;
 
   format::PackedType type() const { return format::packed_type_of(pattern, dtype, as_8_bit); }
 };

@@ -15,9 +15,17 @@ inline bool is_aligned(const void* data, int64_t bytes) {
   return reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(bytes) == 0;
 }
 
-inline TileGrid tile_grid(PackedType type, Pattern pattern, int64_t rows, int64_t k) {
-  return {rows, num_groups(pattern, k), format::num_packed_k_tiles(type, k),
-          format::num_packed_tiles(type, rows, k)};
+// Of `batch` matrices of `rows` rows each.
+inline TileGrid tile_grid(PackedType type, Pattern pattern, int64_t rows, int64_t k,
+                          int64_t batch = 1) {
+  return {batch * rows,
+          num_groups(pattern, k),
+          format::num_packed_k_tiles(type, k),
+          batch * format::num_packed_tiles(type, rows, k),
+          {rows, format::num_packed_strips(rows)}};
+}
+inline TileGrid tile_grid(const PackedView& packed) {
+  return tile_grid(packed.type(), packed.pattern, packed.rows, packed.k, packed.batch);
 }
 
 // Launches kernel(args...) with `num_ctas` CTAs of kWarpsPerCta warps.

@@ -84,7 +84,8 @@ __global__ void unpack_kernel(TileGrid grid, const uint4* packed_values,
 
 // Scales [rows, num_scales] to and from [strip][padded_scales][16]: see format/packed_order.h.
 struct ScaleGrid {
-  int64_t rows;
+  int64_t rows;  // of all matrices
+  BatchRows batch;
   int64_t num_scales;     // in a row
   int64_t padded_scales;  // of whole tiles
   int64_t num_packed;
@@ -100,8 +101,8 @@ __global__ void pack_scales_kernel(ScaleGrid grid, const uint16_t* scales, uint1
   const int64_t column = index / format::kPackedTileRows;
   const int64_t strip = column / grid.padded_scales;
   const int64_t scale = column - strip * grid.padded_scales;
-  const int in_tile = format::row_of_packed_scale(index % format::kPackedTileRows);
-  const int64_t row = strip * format::kPackedTileRows + in_tile;
+  const int in_strip = format::row_of_packed_scale(index % format::kPackedTileRows);
+  const int64_t row = grid.batch.row_of(strip, in_strip);
   const bool exists = row < grid.rows && scale < grid.num_scales;
   packed[index] = exists ? scales[row * grid.num_scales + scale] : uint16_t{0};
 }
@@ -111,16 +112,21 @@ __global__ void unpack_scales_kernel(ScaleGrid grid, const uint16_t* packed, uin
   if (index >= grid.rows * grid.num_scales) return;
   const int64_t row = index / grid.num_scales;
   const int64_t scale = index - row * grid.num_scales;
-  const int64_t column = row / format::kPackedTileRows * grid.padded_scales + scale;
-  const int in_tile = format::packed_scale_index(row % format::kPackedTileRows);
-  scales[index] = packed[column * format::kPackedTileRows + in_tile];
+  int in_strip;
+  const int64_t column = grid.batch.strip_of(row, &in_strip) * grid.padded_scales + scale;
+  scales[index] = packed[column * format::kPackedTileRows + format::packed_scale_index(in_strip)];
 }
 
-ScaleGrid scale_grid(PackedType type, int64_t rows, int64_t k, int group_size) {
-  const int64_t padded =
-      format::num_packed_k_tiles(type, k) * (format::packed_traits(type).tile_k / group_size);
-  return {rows, ceil_div(k, group_size), padded,
-          format::num_packed_strips(rows) * padded * format::kPackedTileRows};
+ScaleGrid scale_grid(const PackedView& packed, int group_size) {
+  const PackedType type = packed.type();
+  const int64_t padded = format::num_packed_k_tiles(type, packed.k) *
+                         (format::packed_traits(type).tile_k / group_size);
+  const int64_t strips = format::num_packed_strips(packed.rows);
+  return {packed.batch * packed.rows,
+          {packed.rows, strips},
+          ceil_div(packed.k, group_size),
+          padded,
+          packed.batch * strips * padded * format::kPackedTileRows};
 }
 
 constexpr int64_t kThreadsPerCta = kWarpsPerCta * format::kLanesPerWarp;
@@ -149,7 +155,7 @@ CanonicalRows<kType> canonical_rows(const void* values, const PackedView& packed
   const int64_t row_bytes =
       num_groups(packed.pattern, packed.k) * TileTraits<kType>::kPacked.group_bits / 8;
   return {static_cast<const char*>(values),
-          packed.rows,
+          packed.batch * packed.rows,
           row_bytes,
           row_bytes,
           1,
@@ -160,7 +166,7 @@ CanonicalRows<kType> canonical_rows(const void* values, const PackedView& packed
 }  // namespace
 
 Status pack(const format::CompressedView& canonical, const PackedView& packed, Target target) {
-  const auto grid = tile_grid(packed.type(), packed.pattern, packed.rows, packed.k);
+  const auto grid = tile_grid(packed);
   const MetadataRows metadata{const_cast<uint8_t*>(canonical.metadata),
                               metadata_row_bytes(packed.pattern, packed.k)};
   return visit_movement(packed.type(), [&]<PackedType kType>() {
@@ -171,7 +177,7 @@ Status pack(const format::CompressedView& canonical, const PackedView& packed, T
 }
 
 Status unpack(const PackedView& packed, void* values, uint8_t* metadata, Target target) {
-  const auto grid = tile_grid(packed.type(), packed.pattern, packed.rows, packed.k);
+  const auto grid = tile_grid(packed);
   const MetadataRows rows{metadata, metadata_row_bytes(packed.pattern, packed.k)};
   return visit_movement(packed.type(), [&]<PackedType kType>() {
     return launch_tiles(
@@ -182,7 +188,7 @@ Status unpack(const PackedView& packed, void* values, uint8_t* metadata, Target 
 
 Status pack_scales(const void* scales, const PackedView& packed, int group_size, void* out,
                    Target target) {
-  const ScaleGrid grid = scale_grid(packed.type(), packed.rows, packed.k, group_size);
+  const ScaleGrid grid = scale_grid(packed, group_size);
   return launch_ctas(pack_scales_kernel, "pack_scales", ceil_div(grid.num_packed, kThreadsPerCta),
                      target, grid, static_cast<const uint16_t*>(scales),
                      static_cast<uint16_t*>(out));
@@ -190,7 +196,7 @@ Status pack_scales(const void* scales, const PackedView& packed, int group_size,
 
 Status unpack_scales(const void* packed_scales, const PackedView& packed, int group_size, void* out,
                      Target target) {
-  const ScaleGrid grid = scale_grid(packed.type(), packed.rows, packed.k, group_size);
+  const ScaleGrid grid = scale_grid(packed, group_size);
   return launch_ctas(unpack_scales_kernel, "unpack_scales",
                      ceil_div(grid.rows * grid.num_scales, kThreadsPerCta), target, grid,
                      static_cast<const uint16_t*>(packed_scales), static_cast<uint16_t*>(out));

@@ -97,32 +97,59 @@ static_assert(metadata_places_agree<PackedType::k4BitPairs>());
 static_assert(metadata_places_agree<PackedType::k4BitPairsAs8Bit>());
 static_assert(metadata_places_agree<PackedType::k4Bit>());
 
-// What the kernels know of a matrix besides its memory: as numbers, so that no device divides.
+// A batch of matrices has the rows of one after those of another, but strips end with a matrix.
+inline constexpr int64_t kNoRow = INT64_MAX;  // of a strip, past the last one of its matrix
+
+struct BatchRows {
+  int64_t matrix_rows;
+  int64_t matrix_strips;
+
+  // A row counted through the batch, by the strip counted likewise and the row's place in it.
+  __device__ int64_t row_of(int64_t strip, int in_strip) const {
+    const int64_t matrix = strip / matrix_strips;
+    const int64_t row = (strip - matrix * matrix_strips) * format::kPackedTileRows + in_strip;
+    return row < matrix_rows ? matrix * matrix_rows + row : kNoRow;
+  }
+  // The inverse.
+  __device__ int64_t strip_of(int64_t row, int* in_strip) const {
+    const int64_t matrix = row / matrix_rows;
+    const int64_t in_matrix = row - matrix * matrix_rows;
+    *in_strip = static_cast<int>(in_matrix % format::kPackedTileRows);
+    return matrix * matrix_strips + in_matrix / format::kPackedTileRows;
+  }
+};
+
+// What the kernels know of matrices besides their memory: as numbers, so that no device divides.
 struct TileGrid {
-  int64_t rows;
+  int64_t rows;    // of all of them
   int64_t groups;  // in a row
   int64_t num_k_tiles;
   int64_t num_tiles;
+  BatchRows batch;
 };
 
 // Where this warp's tile lies, and what this lane holds of it.
 template <PackedType kType>
 struct TilePosition {
-  int64_t tile;   // in packed memory
-  int64_t row;    // of the lane's pieces with upper = 0
-  int64_t piece;  // of its row, the first one of the tile
+  int64_t tile;           // in packed memory
+  int64_t rows[kUppers];  // of the lane's pieces, by upper
+  int64_t piece;          // of a row, the first one of the tile
   int lane;
 
   __device__ explicit TilePosition(const TileGrid& grid)
       : lane(static_cast<int>(threadIdx.x) % format::kLanesPerWarp) {
     tile = blockIdx.x * int64_t{kWarpsPerCta} + threadIdx.x / format::kLanesPerWarp;
     const int64_t strip = tile / grid.num_k_tiles;
-    row = strip * format::kPackedTileRows + lane / format::kLanesPerQuad;
+    const int quad = lane / format::kLanesPerQuad;
+#pragma unroll
+    for (int upper = 0; upper < kUppers; ++upper) {
+      rows[upper] = grid.batch.row_of(strip, quad + format::kRowsPerHalf * upper);
+    }
     piece = (tile - strip * grid.num_k_tiles) * TileTraits<kType>::kRowPieces;
   }
 
   __device__ int t() const { return lane % format::kLanesPerQuad; }
-  __device__ int64_t row_of(Piece at) const { return row + format::kRowsPerHalf * at.upper; }
+  __device__ int64_t row_of(Piece at) const { return rows[at.upper]; }
   // The piece of canonical or dense storage. Where it is widened, two lanes share one: a block of
   // 32 elements of K is two pieces, which lanes 0 and 1 take the even and lanes 2 and 3 the odd
   // elements of.
