@@ -59,12 +59,12 @@ class StripLoader {
     gmem_ = static_cast<const char*>(packed) + strips.stage_of(strip) * kStripBytes + offset;
   }
 
-  // Copy `idx` of the stage that comes `ahead` stages after the current one.
-  __device__ __forceinline__ void copy(int idx, int ahead, int stage_offset) const {
-    if (kActive < kTile.num_threads() && !is_active_) return;
+  // Copy `idx` of the stage that comes `ahead` stages after the current one, if `condition` holds.
+  __device__ __forceinline__ void copy(bool condition, int idx, int ahead, int stage_offset) const {
     const int offset = idx * kThreadsPerStrip * kChunkBytes;
-    ptx::cp_async_cg_16(smem_address_ + stage_offset + offset,
-                        gmem_ + ahead * kStripBytes + offset);
+    ptx::cp_async_cg_16_if(condition && (kActive == kTile.num_threads() || is_active_),
+                           smem_address_ + stage_offset + offset,
+                           gmem_ + int64_t{ahead} * kStripBytes + offset);
   }
 
   __device__ __forceinline__ void advance(int stages) { gmem_ += stages * kStripBytes; }
@@ -98,8 +98,9 @@ class ScalesLoader {
         static_cast<const char*>(a.group_scales) + strips.stage_of(strip) * stage_bytes_ + offset;
   }
 
-  __device__ __forceinline__ void copy(int, int ahead, int stage_offset) const {
-    if (is_active_) ptx::cp_async_cg_16(smem_address_ + stage_offset, gmem_ + ahead * stage_bytes_);
+  __device__ __forceinline__ void copy(bool condition, int, int ahead, int stage_offset) const {
+    ptx::cp_async_cg_16_if(condition && is_active_, smem_address_ + stage_offset,
+                           gmem_ + int64_t{ahead} * stage_bytes_);
   }
 
   __device__ __forceinline__ void advance(int stages) { gmem_ += stages * stage_bytes_; }
@@ -115,7 +116,7 @@ class ScalesLoader {
 struct NoScalesLoader {
   static constexpr int kCopies = 0;
   __device__ NoScalesLoader(const SparseOperand&, const StripRange&, uint32_t, int) {}
-  __device__ void copy(int, int, int) const {}
+  __device__ void copy(bool, int, int, int) const {}
   __device__ void advance(int) {}
 };
 

@@ -53,25 +53,31 @@ class AlignedBLoader {
     }
   }
 
-  __device__ __forceinline__ void copy(int idx, int ahead, int stage_offset) const {
-    if (kActive < kThreads && !is_active_) return;
+  // Copy `idx` of the stage that comes `ahead` stages after the current one, a full one, if
+  // `condition` holds.
+  __device__ __forceinline__ void copy(bool condition, int idx, int ahead, int stage_offset) const {
     const At at(idx, ahead);
-    ptx::cp_async_cg_16(smem_address_[at.half] + stage_offset + at.smem_offset,
-                        gmem_[at.pointer] + at.gmem_offset);
+    ptx::cp_async_cg_16_if(condition && (kActive == kThreads || is_active_),
+                           smem_address_[at.half] + stage_offset + at.smem_offset,
+                           gmem_[at.pointer] + at.gmem_offset);
   }
 
-  // Bytes of K from this thread's first chunk of the last, ragged stage on.
-  __device__ __forceinline__ static int ragged_bytes(const Problem& problem) {
-    return static_cast<int>(Layout::b_bytes(problem.k) % Layout::kColumnBytes) -
-           ptx::mov_u32_tid_x() % kLanesPerRow * kChunkBytes;
-  }
-  // The current stage, which is the last one of K and not full: zeros where K has ended.
-  __device__ __forceinline__ void copy_ragged(int idx, int stage_offset, int ragged_bytes) const {
+  // The stage that comes `ahead` stages after the current one, the last one of K and not full:
+  // zeros where K has ended.
+  __device__ __forceinline__ void copy_ragged(const Problem& problem, int ahead,
+                                              int stage_offset) const {
     if (kActive < kThreads && !is_active_) return;
-    const At at(idx, 0);
-    const int bytes = min(max(ragged_bytes - at.gmem_offset, 0), kChunkBytes);
-    ptx::cp_async_cg_16(smem_address_[at.half] + stage_offset + at.smem_offset,
-                        gmem_[at.pointer] + at.gmem_offset, static_cast<uint32_t>(bytes));
+    const int chunk = ptx::mov_u32_tid_x() % kLanesPerRow;
+    const int k_bytes = static_cast<int>(Layout::b_bytes(problem.k) % Layout::kColumnBytes);
+#pragma unroll
+    for (int idx = 0; idx < kCopies; ++idx) {
+      const At at(idx, 0);
+      const int left = k_bytes - chunk * kChunkBytes - at.gmem_offset;
+      ptx::cp_async_cg_16(
+          smem_address_[at.half] + stage_offset + at.smem_offset,
+          gmem_[at.pointer] + int64_t{ahead} * Layout::kColumnBytes + at.gmem_offset,
+          static_cast<uint32_t>(min(max(left, 0), kChunkBytes)));
+    }
   }
 
   __device__ __forceinline__ void advance(int stages) {

@@ -12,6 +12,7 @@
 #include "cuda/device/static_for.h"
 #include "cuda/device/work.h"
 #include "cuda/ptx/shared_address.h"
+#include "cuda/ptx/special_registers.h"
 
 namespace sparse_gemm::cuda {
 
@@ -35,31 +36,47 @@ class StageLoader {
       : StageLoader(params, piece, StripRange(params.problem, params.work, piece, Layout::kStrips),
                     smem, ptx::shared_address(smem), thread) {}
 
-  // How many stages of B, from the current one on, lie within K as a whole. No other work is left
-  // where it is 0 or less but a last, ragged stage.
+  // How many stages are left to load but a last, ragged one: one that K does not fill, where the
+  // way that B is loaded makes a difference of it.
   __device__ int num_full() const { return num_full_; }
 
-  // Copy `idx`, a constant, of the full stage that comes `ahead` stages after the current one, to
-  // the stage at `stage_offset` of the ring. For B::kCopies > 0 alone.
-  __device__ __forceinline__ void copy(int idx, int ahead, int stage_offset) const {
+  // If `condition` holds, copy `idx`, a constant, of the full stage that comes `ahead` stages after
+  // the current one, to the stage at `stage_offset` of the ring. For B::kCopies > 0 alone.
+  __device__ __forceinline__ void copy(bool condition, int idx, int ahead, int stage_offset) const {
     if (idx < B::kCopies) {
-      b_.copy(idx, ahead, stage_offset);
+      b_.copy(condition, idx, ahead, stage_offset);
     } else {
-      copy_a(idx - B::kCopies, ahead, stage_offset);
+      copy_a(condition, idx - B::kCopies, ahead, stage_offset);
     }
   }
 
-  // The current stage, whatever it is.
+  // The current stage, which is a full one.
   __device__ __forceinline__ void load(int stage_offset) const {
-    static_for<Values::kCopies + Metadata::kCopies + Scales::kCopies>(
-        [&](auto idx) { copy_a(idx, 0, stage_offset); });
-    if constexpr (!kIsAligned) {
-      b_.load(smem_ + stage_offset + Layout::kB, smem_address_ + stage_offset + Layout::kB);
-    } else if (num_full_ > 0) {
-      static_for<B::kCopies>([&](auto idx) { b_.copy(idx, 0, stage_offset); });
+    load_a(0, stage_offset);
+    if constexpr (kIsAligned) {
+      static_for<B::kCopies>([&](auto idx) { b_.copy(true, idx, 0, stage_offset); });
     } else {
-      const int bytes = B::ragged_bytes(problem_);
-      static_for<B::kCopies>([&](auto idx) { b_.copy_ragged(idx, stage_offset, bytes); });
+      b_.load(smem_ + stage_offset + Layout::kB, smem_address_ + stage_offset + Layout::kB);
+    }
+  }
+
+  // The ragged stage, which comes after all full ones. Before any other.
+  __device__ __forceinline__ void load_ragged(int stage_offset) const {
+    if constexpr (kIsAligned) {
+      load_a(num_full_, stage_offset);
+      b_.copy_ragged(problem_, num_full_, stage_offset);
+    }
+  }
+
+  // Zeros, for a product over nothing: without a way around the main loop, accumulators take
+  // registers from there on only.
+  __device__ __forceinline__ void clear(int stage_offset) const {
+    constexpr uint32_t kAnyLegalNibbles = 0x44444444;
+    uint32_t* words = reinterpret_cast<uint32_t*>(smem_ + stage_offset);
+#pragma unroll 1
+    for (int i = ptx::mov_u32_tid_x(); i < Layout::kStageBytes / 4; i += kTile.num_threads()) {
+      const bool is_metadata = i >= Layout::kMetadata / 4 && i < Layout::kScales / 4;
+      words[i] = is_metadata ? kAnyLegalNibbles : 0;
     }
   }
 
@@ -77,21 +94,32 @@ class StageLoader {
       : problem_(params.problem),
         smem_(smem),
         smem_address_(smem_address),
-        num_full_(static_cast<int>(
-            min(Layout::b_bytes(params.problem.k) / Layout::kColumnBytes, int64_t{piece.k_end}) -
-            piece.k_begin)),
+        num_full_(count_full(params.problem, piece)),
         values_(params.problem.a.values, strips, smem_address + Layout::kValues, thread),
         metadata_(params.problem.a.metadata, strips, smem_address + Layout::kMetadata, thread),
         scales_(params.problem.a, strips, smem_address + Layout::kScales, thread),
         b_(params.problem, piece, smem_address + Layout::kB, thread) {}
 
-  __device__ __forceinline__ void copy_a(int idx, int ahead, int stage_offset) const {
+  __device__ static int count_full(const Problem& problem, const Piece& piece) {
+    const int64_t k_end = piece.k_end;
+    const int64_t full_end =
+        kIsAligned ? min(Layout::b_bytes(problem.k) / Layout::kColumnBytes, k_end) : k_end;
+    return static_cast<int>(full_end - piece.k_begin);
+  }
+
+  __device__ __forceinline__ void load_a(int ahead, int stage_offset) const {
+    static_for<Values::kCopies + Metadata::kCopies + Scales::kCopies>(
+        [&](auto idx) { copy_a(true, idx, ahead, stage_offset); });
+  }
+
+  __device__ __forceinline__ void copy_a(bool condition, int idx, int ahead,
+                                         int stage_offset) const {
     if (idx < Values::kCopies) {
-      values_.copy(idx, ahead, stage_offset);
+      values_.copy(condition, idx, ahead, stage_offset);
     } else if (idx < Values::kCopies + Metadata::kCopies) {
-      metadata_.copy(idx - Values::kCopies, ahead, stage_offset);
+      metadata_.copy(condition, idx - Values::kCopies, ahead, stage_offset);
     } else {
-      scales_.copy(0, ahead, stage_offset);
+      scales_.copy(condition, 0, ahead, stage_offset);
     }
   }
 

@@ -76,20 +76,30 @@ class WarpTile {
     static_for<kAhead>([&](auto unit) { load<unit>(stage); });
   }
 
-  // Accumulates the products of one stage, and loads the first units of the next one if there is
-  // one. before(unit) is called before what unit + kAhead reads is loaded: from unit
-  // kUnits - kAhead on this is the next stage.
+  // The products of a stage come in two parts. In the first, before(unit) is called ahead of what
+  // each unit does; after it, nothing of the stage is left to be read.
   template <typename Before>
-  __device__ void multiply_stage(int stage, int next_stage, bool has_next, Before before) {
-    static_for<kUnits>([&](auto unit) {
+  __device__ void multiply_begin(int stage, Before before) {
+    static_for<kUnits - kAhead>([&](auto unit) {
       before(unit);
-      if constexpr (unit + kAhead < kUnits) {
-        load<unit + kAhead>(stage);
-      } else if (has_next) {
-        load<unit + kAhead - kUnits>(next_stage);
-      }
+      constexpr int kNextStep = (unit + kAAhead) / kMmasN;
+      if constexpr (kNextStep > 0 && (unit + kAAhead) % kMmasN == 0) load_a<kNextStep>(stage);
+      load<unit + kAhead>(stage);
       multiply_unit<unit>();
     });
+  }
+
+  // The second part, while what the first units of another stage read is loaded.
+  __device__ void multiply_end(int next_stage) {
+    static_for<kAhead>([&](auto unit) {
+      load<unit>(next_stage);
+      multiply_unit<unit + kUnits - kAhead>();
+    });
+  }
+
+  // The second part of the last stage.
+  __device__ void multiply_end() {
+    static_for<kAhead>([&](auto unit) { multiply_unit<unit + kUnits - kAhead>(); });
   }
 
  private:
@@ -97,12 +107,15 @@ class WarpTile {
   using Layout = StageLayout<kTile, kMultiply>;
   static constexpr int kBSlots = 2 * kAhead;
   static_assert(kUnits % kBSlots == 0, "a stage begins with slot 0");
+  // A of the next step of a stage is loaded where the step begins: how far it can be loaded before
+  // the compiler finds out. But all of it before multiply_end.
+  static constexpr int kAAhead = kMmasN > kAhead ? 0 : kAhead;
   static_assert(A::kSteps % 2 == 0, "a stage begins with the first of two sets of A");
 
   template <int kUnit>
   __device__ __forceinline__ void load(int stage) {
     constexpr int kStep = kUnit / kMmasN;
-    if constexpr (kUnit % kMmasN == 0) load_a<kStep>(stage);
+    if constexpr (kUnit == 0) load_a<kStep>(stage);
     load_b<kStep>(stage, kUnit % kMmasN, b_[kUnit % kBSlots]);
   }
 

@@ -13,6 +13,17 @@ __device__ __forceinline__ void cp_async_cg_16(uint32_t smem, const void* gmem) 
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(smem), "l"(gmem) : "memory");
 }
 
+// The same if `condition` holds, without a branch.
+__device__ __forceinline__ void cp_async_cg_16_if(bool condition, uint32_t smem, const void* gmem) {
+  asm volatile(
+      "{\n.reg .pred condition;\n"
+      "setp.ne.u32 condition, %0, 0;\n"
+      "@condition cp.async.cg.shared.global [%1], [%2], 16;\n}" ::"r"(
+          static_cast<uint32_t>(condition)),
+      "r"(smem), "l"(gmem)
+      : "memory");
+}
+
 __device__ __forceinline__ void cp_async_cg_16(uint32_t smem, const void* gmem,
                                                uint32_t gmem_bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(smem), "l"(gmem),

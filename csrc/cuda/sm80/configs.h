@@ -19,7 +19,8 @@ enum Config {
   k64x64,
   k128x64,
   k128x128,
-  k256x128
+  k128x128With8,
+  k256x128,
 };
 
 // Tiles: m, n, warps along m and n, stages, CTAs whose registers an SM must be able to hold.
@@ -44,6 +45,10 @@ inline constexpr CudaConfig kConfigs[] = {
     {"sm80_128x128",
      {128, 128, 2, 2, 3, 2},
      "many tokens: warp tiles of 64x64 read 100 of the 128 bytes a clock of shared memory"},
+    {"sm80_128x128_8_warps",
+     {128, 128, 2, 4, 3, 1},
+     "many tokens, where an SM holds one CTA or operands take registers: two warps a scheduler, "
+     "which read 144 bytes a clock at the A100's rate, 72 at the RTX 4090's"},
     {"sm80_256x128",
      {256, 128, 4, 2, 4, 1},
      "many tokens, where a CTA can have 160 KB: shared memory is filled with 34 bytes a clock "

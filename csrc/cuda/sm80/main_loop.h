@@ -10,6 +10,8 @@
 // loaded all that it reads of stage i and still has units of it to multiply.
 #pragma once
 
+#include <utility>
+
 #include "cuda/device/load_stage.h"
 #include "cuda/device/warp_tile.h"
 #include "cuda/ptx/cp_async.h"
@@ -29,74 +31,78 @@ class MainLoop {
 
   // Adds the products of `steps` stages. The ring is free before, and after the next barrier.
   __device__ __forceinline__ void run(int steps) {
-    if (steps == 0) return;
     fill_ring(steps);
     if constexpr (kBLoad == BLoad::kAligned) {
-      if (loader_.num_full() >= kStages) steps = all_rounds(steps);
-    }
-    int stage = 0;
-#pragma unroll 1
-    for (; steps > 0; --steps) {
-      const int next = stage + kStageBytes == kStages * kStageBytes ? 0 : stage + kStageBytes;
-      any_step(stage, next, steps);
-      stage = next;
+      while (round(std::make_integer_sequence<int, kStages>{}, steps)) {
+        steps -= kStages;
+        loader_.advance(kStages);
+      }
+    } else {
+      for (int stage = 0; step(stage, steps); --steps) stage = next_of(stage);
     }
   }
 
  private:
+  static constexpr int next_of(int stage) {
+    return stage + kStageBytes == kStages * kStageBytes ? 0 : stage + kStageBytes;
+  }
+
+  // A ragged stage comes first, before registers are needed for accumulators.
   __device__ __forceinline__ void fill_ring(int steps) {
+    const bool has_ragged = loader_.num_full() < steps;
+    if (has_ragged) loader_.load_ragged(0);
+    if (steps == 0) loader_.clear(0);
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) {
-      if (stage < steps) load_current(stage * kStageBytes);
+      if ((stage > 0 || !has_ragged) && stage < steps) {
+        loader_.load(stage * kStageBytes);
+        loader_.advance(1);
+      }
       ptx::cp_async_commit_group();
     }
     wait_for_next();
     warp_tile_.load_first(0);
   }
 
-  // Rounds as long as there are whole stages to refill the ring with; returns how many of `steps`
-  // are left. One counter counts both.
-  __device__ __forceinline__ int all_rounds(int steps) {
-    const bool is_last_ragged = steps - loader_.num_full() >= kStages;
-    do {
-      round();
-    } while (loader_.num_full() >= kStages);
-    return loader_.num_full() + kStages - 1 + (is_last_ragged ? 1 : 0);
+  // All stages of the ring once, unrolled: every address is a register and a constant. `steps` are
+  // left at its begin. False if they are done at its end.
+  template <int... kStage>
+  __device__ __forceinline__ bool round(std::integer_sequence<int, kStage...>, int steps) {
+    return (step_of_round<kStage>(steps) && ...);
   }
 
-  // All stages of the ring once: step by step the ring is refilled with whole stages, so that every
-  // address is a register and a constant.
-  __device__ __forceinline__ void round() {
-    static_for<kStages>([&](auto at) {
-      constexpr int kRefilled = (at + kStages - 1) % kStages;
-      warp_tile_.multiply_stage(at * kStageBytes, (at + 1) % kStages * kStageBytes, true,
-                                [&](auto unit) {
-                                  static_for<Loader::kCopies>([&](auto idx) {
-                                    if constexpr (unit_of_copy(idx) == unit) {
-                                      loader_.copy(idx, at, kRefilled * kStageBytes);
-                                    }
-                                  });
-                                  if constexpr (unit == kBarrierUnit) {
-                                    ptx::cp_async_commit_group();
-                                    wait_for_next();
-                                  }
-                                });
+  template <int kStage>
+  __device__ __forceinline__ bool step_of_round(int steps) {
+    constexpr int kRefilled = (kStage + kStages - 1) % kStages * kStageBytes;
+    const bool has_refill = steps > kStage + kStages - 1;
+    warp_tile_.multiply_begin(kStage * kStageBytes, [&](auto unit) {
+      static_for<Loader::kCopies>([&](auto idx) {
+        if constexpr (unit_of_copy(idx) == unit) loader_.copy(has_refill, idx, kStage, kRefilled);
+      });
     });
-    loader_.advance(kStages);
+    return finish_step(next_of(kStage * kStageBytes), steps > kStage + 1);
   }
 
-  // Any stage of the ring, anything or nothing left to load; `steps` are left, this one included.
-  __device__ __forceinline__ void any_step(int stage, int next, int steps) {
-    const int refilled = stage == 0 ? (kStages - 1) * kStageBytes : stage - kStageBytes;
-    const bool has_next = steps > 1;
-    warp_tile_.multiply_stage(stage, next, has_next, [&](auto unit) {
-      if constexpr (unit == 0) {
-        if (steps >= kStages) load_current(refilled);
-        ptx::cp_async_commit_group();
-      } else if constexpr (unit == kBarrierUnit) {
-        if (has_next) wait_for_next();
+  // Any stage of the ring. False if it is the last one.
+  __device__ __forceinline__ bool step(int stage, int steps) {
+    warp_tile_.multiply_begin(stage, [&](auto unit) {
+      if (unit == 0 && steps > kStages - 1) {
+        loader_.load(stage == 0 ? (kStages - 1) * kStageBytes : stage - kStageBytes);
+        loader_.advance(1);
       }
     });
+    return finish_step(next_of(stage), steps > 1);
+  }
+
+  __device__ __forceinline__ bool finish_step(int next, bool has_next) {
+    if (!has_next) {
+      warp_tile_.multiply_end();
+      return false;
+    }
+    ptx::cp_async_commit_group();
+    wait_for_next();
+    warp_tile_.multiply_end(next);
+    return true;
   }
 
   // A stage's copies are spread over the units before the barrier, but in a few groups: between
@@ -105,11 +111,6 @@ class MainLoop {
     constexpr int kMaxGroup = 8;
     constexpr int kGroups = (Loader::kCopies + kMaxGroup - 1) / kMaxGroup;
     return idx * kGroups / Loader::kCopies * kBarrierUnit / kGroups;
-  }
-
-  __device__ __forceinline__ void load_current(int stage) {
-    loader_.load(stage);
-    loader_.advance(1);
   }
 
   __device__ __forceinline__ static void wait_for_next() {
