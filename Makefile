@@ -19,14 +19,15 @@ SPARSE_GEMM_CUDA ?= auto
 SPARSE_GEMM_CUDA_ARCHITECTURES ?= 80-virtual
 
 CXX_FILES := $(shell find csrc emulator tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PYTHON_FILES := $(wildcard sparse_gemm/*.py sparse_gemm/*.pyi) sparse_gemm/py.typed
+PYTHON_FILES := $(wildcard sparse_gemm/*.py sparse_gemm/*.pyi) sparse_gemm/py.typed sparse_gemm/checkpoints
 EXTENSION_SOURCES := $(filter csrc/%,$(CXX_FILES)) $(wildcard cmake/*) CMakeLists.txt pyproject.toml
 
 JOBS := $(shell nproc 2>/dev/null || echo 1)
 EMULATOR := build/emulator
 PTXAS_LOG := build/architectures/ptxas.log
+ISSUE_SLOTS := csrc/cuda/sm80/issue_slots.h
 
-.PHONY: help demo test test-all test-python test-emulated lint format sanitize emulator gpu-check bench wheel clean
+.PHONY: help demo test test-all test-python test-emulated lint format sanitize emulator gpu-check bench kernel-table wheel clean
 help:
 	@echo 'make demo       run a real model with 2:4-compressed weights'
 	@echo 'make test       lint, types, quick tests, and the CUDA kernels on the emulator'
@@ -34,6 +35,7 @@ help:
 	@echo 'make emulator   build the CUDA emulator and an extension for it, in build/emulator'
 	@echo 'make gpu-check  on a machine with a GPU: build for it, test, measure (no network)'
 	@echo 'make bench      time this machine against torch'
+	@echo 'make kernel-table  count the CUDA kernels anew: docs/kernels.md, benchmarks/kernel_table'
 	@echo 'make format     format Python and C++'
 	@echo 'make wheel      build a wheel and an sdist in dist/'
 	@echo 'make clean      remove what was built, the virtual environment included'
@@ -79,6 +81,12 @@ format: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp $(VENV)/extension.stamp
 	$(BIN)/python -m benchmarks.cpu
 
+# What is counted goes into the planner, which predicts with it: so predictions come last.
+kernel-table: $(VENV)/slow.stamp $(VENV)/extension.stamp emulator $(PTXAS_LOG)
+	$(BIN)/python -m benchmarks.kernel_table --only machine-code,emulated
+	$(MAKE) $(VENV)/extension.stamp
+	$(BIN)/python -m benchmarks.kernel_table --only predictions
+
 wheel: $(VENV)/nvcc.stamp
 	$(PIP) install build
 	env -u SPARSE_GEMM_CUDA_ARCHITECTURES $(BIN)/python -m build --no-isolation
@@ -106,7 +114,7 @@ SANITIZED := build/sanitize
 SANITIZED_TESTS := tests/test_format.py tests/test_ops.py tests/test_cpu_kernels.py tests/test_parallel.py
 sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
 	mkdir -p $(SANITIZED)/python/sparse_gemm
-	cp sparse_gemm/*.py $(SANITIZED)/python/sparse_gemm
+	cp -r sparse_gemm/*.py sparse_gemm/checkpoints $(SANITIZED)/python/sparse_gemm
 	$(call build_extension,$(SANITIZED)/cmake,$(SANITIZED)/python/sparse_gemm,\
 	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSPARSE_GEMM_SANITIZE=address$(,)undefined $(CUDA_OPTIONS))
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
@@ -131,10 +139,11 @@ $(EMULATOR)/built.stamp: $(filter emulator/%,$(CXX_FILES)) $(wildcard emulator/C
 	$(WITH_NVCC) $(BIN)/python emulator/register_table.py $(EMULATOR)/registers.txt $(EMULATOR)/python/sparse_gemm/_C*.so
 	touch $@
 
-# Every architecture of a release, with ptxas' account of registers and spills for the tests to read.
-$(PTXAS_LOG): $(EXTENSION_SOURCES) $(VENV)/nvcc.stamp
+# Every architecture of a release, machine code plain, with ptxas' account of registers and spills, for
+# the tests to read. Issue slots are counted in it: no part of it.
+$(PTXAS_LOG): $(filter-out $(ISSUE_SLOTS),$(EXTENSION_SOURCES)) $(VENV)/nvcc.stamp
 	$(call build_extension,build/architectures/cmake,build/architectures,-DCMAKE_BUILD_TYPE=Release \
-	  -DSPARSE_GEMM_CUDA=$(SPARSE_GEMM_CUDA) -DSPARSE_GEMM_CUDA_FLAGS=-Xptxas=-v,--clean-first > $@.part)
+	  -DSPARSE_GEMM_CUDA=$(SPARSE_GEMM_CUDA) '-DSPARSE_GEMM_CUDA_FLAGS=-Xptxas=-v --compress-mode=none',--clean-first > $@.part)
 	mv $@.part $@
 
 # With the Python that has torch: builds in place, for the GPU of this machine alone, with no network.
@@ -172,11 +181,13 @@ $(VENV)/demo.stamp: $(VENV)/torch.stamp pyproject.toml
 	touch $@
 
 # The headers of CUTLASS and of the CUDA runtime, to compare lane layouts with (nothing of them is
-# built into the package); `build`, to make a wheel and an sdist.
+# built into the package); a disassembler; the last compressed-tensors that writes 2:4 files, to compare
+# with; `build`, to make a wheel and an sdist.
 HEADERS := nvidia-cutlass==4.2.0.0 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-crt==13.0.*' \
   'nvidia-cuda-cccl==13.0.*'
 $(VENV)/slow.stamp: $(VENV)/test.stamp
-	$(PIP) install --no-deps $(HEADERS)
+	$(PIP) install --no-deps $(HEADERS) nvidia-cuda-nvdisasm==13.5.37
+	$(PIP) install --no-deps compressed-tensors==0.12.2 loguru
 	$(PIP) install build
 	touch $@
 

@@ -6,6 +6,7 @@ Fresh counts are compared with it in test_sass.py and kernels/test_kernel_counts
 from __future__ import annotations
 
 import copy
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -81,6 +82,11 @@ ptxas info    : Used 96 registers, used 1 barriers, 736 bytes cmem[0]
     }
 
 
+needs_binutils = pytest.mark.skipif(
+    shutil.which("g++") is None or shutil.which("objcopy") is None, reason="no g++ or no objcopy"
+)
+
+
 def fat_binary_of(entries: list[tuple[int, int, int, bytes]]) -> bytes:
     """A fat binary of entries (kind, architecture, flags, bytes)."""
     payload = b""
@@ -101,6 +107,7 @@ def module_with(path: Path, section: bytes) -> Path:
     return module
 
 
+@needs_binutils
 def test_machine_code_is_taken_out_of_a_module(tmp_path: Path) -> None:
     one = fat_binary_of([(1, 80, 0, b"// PTX\0\0"), (2, 80, 0, b"ELF of 80")])
     two = fat_binary_of([(2, 89, 0, b"ELF of 89")])
@@ -108,6 +115,7 @@ def test_machine_code_is_taken_out_of_a_module(tmp_path: Path) -> None:
     assert list(fat_binary.cubins(module)) == [(80, b"ELF of 80"), (89, b"ELF of 89")]
 
 
+@needs_binutils
 def test_compressed_machine_code_is_refused(tmp_path: Path) -> None:
     module = module_with(tmp_path, fat_binary_of([(2, 80, 0x8000, b"zstd")]))
     with pytest.raises(ValueError, match="compressed"):
