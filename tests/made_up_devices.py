@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.kernel_table import layers
 from sparse_gemm import _C
 from sparse_gemm.planning import Problem
 
@@ -11,24 +12,7 @@ D = _C.DType
 P = _C.Pattern
 KIB, MIB = 1 << 10, 1 << 20
 
-A100 = _C.CudaProps(name="NVIDIA A100-SXM4-80GB")
-H100 = _C.CudaProps(
-    name="NVIDIA H100 80GB HBM3",
-    capability=(9, 0),
-    sm_count=132,
-    shared_memory_per_block=227 * KIB,
-    shared_memory_per_sm=228 * KIB,
-    l2_bytes=50 * MIB,
-)
-RTX_4090 = _C.CudaProps(
-    name="NVIDIA GeForce RTX 4090",
-    capability=(8, 9),
-    sm_count=128,
-    shared_memory_per_block=99 * KIB,
-    shared_memory_per_sm=100 * KIB,
-    l2_bytes=72 * MIB,
-    max_threads_per_sm=1536,
-)
+A100, RTX_4090, H100 = (layers.DEVICES[name] for name in ("A100", "RTX 4090", "H100"))
 RTX_3090 = _C.CudaProps(
     name="NVIDIA GeForce RTX 3090",
     capability=(8, 6),

@@ -39,8 +39,9 @@ def rows() -> list[dict[str, Any]]:
     if _C.cuda_device_count() == 0:
         return []
     names, most = names_on_this_device(), _C.cuda_device(0).shared_memory_per_block
-    runs = lambda row: row["multiply"] in names and row["shared_bytes"] <= most  # noqa: E731
-    return list(filter(runs, _C.cuda_kernels()))
+    return [
+        row for row in _C.cuda_kernels() if row["multiply"] in names and row["shared_bytes"] <= most
+    ]
 
 
 def counts_of(
