@@ -22,7 +22,24 @@ RTX_3090 = _C.CudaProps(
     l2_bytes=6 * MIB,
     max_threads_per_sm=1536,
 )
-DEVICES = [A100, H100, RTX_4090, RTX_3090]
+RTX_5090 = _C.CudaProps(
+    name="NVIDIA GeForce RTX 5090",
+    capability=(12, 0),
+    sm_count=170,
+    shared_memory_per_block=99 * KIB,
+    shared_memory_per_sm=100 * KIB,
+    l2_bytes=96 * MIB,
+    max_threads_per_sm=1536,
+)
+B200 = _C.CudaProps(
+    name="NVIDIA B200",
+    capability=(10, 0),
+    sm_count=148,
+    shared_memory_per_block=227 * KIB,
+    shared_memory_per_sm=228 * KIB,
+    l2_bytes=126 * MIB,
+)
+DEVICES = [A100, H100, RTX_4090, RTX_3090, RTX_5090]
 
 # Of each Multiply: A's type, B's, the pattern, D's, what else there is to say.
 TYPES: dict[str, tuple[Any, ...]] = {

@@ -14,8 +14,8 @@ namespace {
 constexpr CudaConfig kConfigs[] = {{"small", {64, 16, 4, 1, 6, 4}, ""},
                                    {"large", {128, 128, 2, 2, 3, 2}, ""}};
 constexpr CudaKernel kKernels[] = {
-    {&kConfigs[0], Multiply::kF16, BLoad::kAligned, 39'936, 0},
-    {&kConfigs[1], Multiply::kF16, BLoad::kAligned, 77'824, 0},
+    {&kConfigs[0], Multiply::kF16, BLoad::kAligned, 39'936, 0, kNoEnd},
+    {&kConfigs[1], Multiply::kF16, BLoad::kAligned, 77'824, 0, kNoEnd},
 };
 
 CudaProps made_up() {

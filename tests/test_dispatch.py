@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from made_up_devices import A100, H100, D, P, plan, problem
+from made_up_devices import (
+    A100,
+    B200,
+    H100,
+    RTX_3090,
+    RTX_4090,
+    RTX_5090,
+    D,
+    P,
+    plan,
+    problem,
+)
 
 import sparse_gemm as sg
 from sparse_gemm import _C
@@ -37,11 +48,26 @@ def test_what_has_no_kernel_says_what_has(types: tuple[Any, ...], words: str) ->
         _C.cuda_plan(H100, 64, 16, 64, *types)
 
 
-def test_float8_products_name_the_devices_that_have_them() -> None:
+@pytest.mark.parametrize("props", [A100, H100, B200], ids=lambda props: props.name)
+def test_float8_products_name_the_devices_that_have_them(props: _C.CudaProps) -> None:
     with pytest.raises(sg.UnsupportedError) as error:
-        plan(A100, 64, 16, 64, "e4m3_e5m2")
-    for words in ("8.9 or later", "H100", A100.name, "has 8.0", "float16 or bfloat16 activations"):
+        plan(props, 64, 16, 64, "e4m3_e5m2")
+    has = "has {}.{}".format(*props.capability)
+    for words in ("8.9", "12.0 and later", props.name, has, "float16 or bfloat16 activations"):
         assert words in str(error.value)
+    assert plan(props, 64, 16, 64, "e4m3_bf16").kernel
+
+
+@pytest.mark.parametrize("types", ["e4m3", "e4m3_e5m2", "e5m2_e4m3", "e5m2"])
+def test_float8_is_native_on_8_9_and_from_12_0_on(types: str) -> None:
+    for props in (RTX_4090, RTX_5090):
+        assert plan(props, 64, 16, 64, types).multiply == types
+
+
+def test_int4_is_native_up_to_8_9() -> None:
+    expected = {A100: "s4", RTX_3090: "s4", RTX_4090: "s4", H100: "s4_as_s8", RTX_5090: "s4_as_s8"}
+    for props, multiply in expected.items():
+        assert plan(props, 64, 16, 64, "s4").multiply == multiply
 
 
 def test_devices_before_sm_80_are_refused() -> None:

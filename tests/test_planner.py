@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from made_up_devices import (
     A100,
+    B200,
     DEVICES,
     H100,
     RTX_3090,
     RTX_4090,
+    RTX_5090,
     TYPES,
     candidates,
     plan,
@@ -51,8 +53,9 @@ def busiest_steps(plan: _C.CudaPlan, sm_count: int) -> int:
 @pytest.mark.parametrize("types", TYPES)
 @pytest.mark.parametrize("props", DEVICES, ids=lambda props: props.name)
 def test_every_type_has_plans_of_kernels_that_fit(props: _C.CudaProps, types: str) -> None:
-    if types.startswith("e") and types[-3:] != "f16" and props.capability < (8, 9):
-        with pytest.raises(sg.UnsupportedError, match=r"needs compute capability 8\.9"):
+    has_float8 = props.capability == (8, 9) or props.capability >= (12, 0)
+    if types.startswith("e") and types[-3:] != "f16" and not has_float8:
+        with pytest.raises(sg.UnsupportedError, match=r"compute capability 8\.9"):
             plan(props, 64, 1, 64, types)
         return
     name = "s4_as_s8" if types == "s4" and props.capability >= (9, 0) else types
@@ -62,6 +65,7 @@ def test_every_type_has_plans_of_kernels_that_fit(props: _C.CudaProps, types: st
         assert len({shape_of(one) for one in found}) == len(found)
         for one in found:
             assert one.multiply == name
+            assert props.capability < _C.cuda_kernels()[one.row]["end_capability"]
             assert one.shared_memory_bytes <= props.shared_memory_per_block
 
 
@@ -253,8 +257,8 @@ def test_a_plan_that_would_lose_says_so() -> None:
     text = str(planning._cuda_plan(problem(64, 4096, 64), H100))
     found = plan(H100, 64, 4096, 64)
     assert ("lose to dense" in text) == (found.predicted_us > found.dense_us)
-    wide = planning._cuda_plan(problem(4096, 8192, 4096, "e4m3"), H100)
-    assert wide.predicted_us > wide.dense_us  # two HMMA.SP and sixteen unpackings for each
+    wide = planning._cuda_plan(problem(4096, 8192, 4096), H100)
+    assert wide.predicted_us > wide.dense_us  # dense has wgmma
     assert "this would lose to dense" in str(wide)
 
 
@@ -316,11 +320,19 @@ def test_every_row_that_fits_can_be_forced() -> None:
     for row in _C.cuda_kernels():
         types = "s4" if row["multiply"] == "s4_as_s8" else row["multiply"]
         fp8 = types.startswith("e") and types[-3:] != "f16"
-        props = H100 if fp8 or row["multiply"] == "s4_as_s8" else A100
+        props = RTX_4090 if fp8 else H100 if row["multiply"] == "s4_as_s8" else A100
         with tuning.forced(row["index"]):
             found = plan(props, 300, 77, 512, types)
         assert found.row == row["index"]
         assert (found.kernel, found.b_load) == (row["config"], row["b_load"])
+
+
+def test_a_row_that_would_spill_on_the_device_cannot_be_forced() -> None:
+    row = row_of("sm80_128x128")
+    assert plan(A100, 4096, 4096, 4096).kernel in ("sm80_128x128", "sm80_256x128")
+    for props in (B200, RTX_5090):
+        with tuning.forced(row), pytest.raises(ValueError, match="does not fit"):
+            plan(props, 4096, 4096, 4096)
 
 
 def test_a_schedule_can_be_forced() -> None:

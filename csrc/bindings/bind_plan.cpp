@@ -202,6 +202,7 @@ py::list kernel_rows() {
     row["ctas_per_sm"] = tile.ctas_per_sm;
     row["shared_bytes"] = kernel.shared_bytes;
     row["slots_per_stage"] = kernel.slots_per_stage;
+    row["end_capability"] = std::pair(kernel.end_capability / 10, kernel.end_capability % 10);
     rows.append(row);
   }
   return rows;

@@ -76,7 +76,7 @@ Stage stage_of(const CudaKernel& kernel, const MultiplyTraits& traits, const Dev
   const double slots =
       kernel.slots_per_stage > 0 ? kernel.slots_per_stage : estimated_slots(kernel, traits, stage);
   stage.mma_clocks = mmas * rates.mma_clocks / busy_sub_cores;
-  stage.issue_clocks = (slots * warps + mmas * rates.mma_slots) / busy_sub_cores;
+  stage.issue_clocks = slots * warps / busy_sub_cores;
   stage.shared_clocks = (reads + stage.fill_bytes()) / kSharedBytesPerClock;
   return stage;
 }
@@ -247,6 +247,7 @@ double set_main_loop(const Load& load, const DeviceRates& rates, CudaCost* cost)
 int resident_ctas(const CudaKernel& kernel, const CudaProps& props) {
   constexpr int64_t kReservedBytes = 1024;  // of each CTA, for CUDA itself
   constexpr int kThreadsPerSm = 1536;       // the least of all generations
+  if (!runs_on(kernel, capability_of(props))) return 0;
   if (kernel.shared_bytes > props.shared_memory_per_block) return 0;
   const int max_threads = props.max_threads_per_sm > 0 ? props.max_threads_per_sm : kThreadsPerSm;
   const int64_t by_shared = props.shared_memory_per_sm / (kernel.shared_bytes + kReservedBytes);

@@ -42,4 +42,8 @@ struct CudaProps {
   bool emulated = false;  // the emulator's devices say so in their names
 };
 
+constexpr int capability_of(const CudaProps& props) {
+  return 10 * props.capability_major + props.capability_minor;
+}
+
 }  // namespace sparse_gemm

@@ -43,10 +43,6 @@ const Generation& generation_of(int capability) {
   return *found;
 }
 
-bool is_8_bit_float(DType dtype) {
-  return dtype == DType::kFloat8E4M3 || dtype == DType::kFloat8E5M2;
-}
-
 // Of an mma.sp, kept or not; of 4-bit operands half, as their usual dense product is int8's.
 double dense_products_of(const MultiplyTraits& traits, Multiply multiply) {
   constexpr double kOutputs = 16 * 8;
@@ -58,14 +54,10 @@ double dense_products_of(const MultiplyTraits& traits, Multiply multiply) {
 
 DeviceRates rates_of(const CudaProps& props, Multiply multiply) {
   const MultiplyTraits traits = traits_of(multiply);
-  const int capability = 10 * props.capability_major + props.capability_minor;
-  const Generation& generation = generation_of(capability);
+  const Generation& generation = generation_of(capability_of(props));
   const bool half_rate =
       props.name.find("GeForce") != std::string::npos && traits.accumulator == DType::kFloat32;
   const double slowdown = half_rate ? 2 : 1;
-  // On 9.0 and 10.0 an mma.sp of float8 is two of float16, and sixteen unpacking instructions.
-  const bool is_unpacked = is_8_bit_float(traits.a) && !traits.weight_only &&
-                           (capability / 10 == 9 || capability / 10 == 10);
 
   DeviceRates rates;
   rates.clocks_per_us =
@@ -74,8 +66,7 @@ DeviceRates rates_of(const CudaProps& props, Multiply multiply) {
                                 ? static_cast<double>(props.memory_bytes_per_second) / 1e6
                                 : generation.dram_gb_per_s * 1e3;
   rates.l2_bytes_per_clock = generation.l2_bytes_per_clock;
-  rates.mma_clocks = generation.mma_clocks * slowdown * (is_unpacked ? 2 : 1);
-  rates.mma_slots = is_unpacked ? 17 : 0;
+  rates.mma_clocks = generation.mma_clocks * slowdown;
   rates.dense_products_per_us = dense_products_of(traits, multiply) /
                                 (generation.dense_clocks * slowdown) * kSubCores * props.sm_count *
                                 rates.clocks_per_us * kDenseEfficiency;

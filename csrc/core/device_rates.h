@@ -12,7 +12,6 @@ struct DeviceRates {
   double dram_bytes_per_us;
   double l2_bytes_per_clock;     // of an SM, all SMs at once
   double mma_clocks;             // between two mma.sp of one sub-core
-  double mma_slots;              // issue slots that an mma.sp takes beyond its own
   double dense_products_per_us;  // multiply-adds of the device's usual dense product of that type
 };
 

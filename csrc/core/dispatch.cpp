@@ -69,13 +69,6 @@ std::string cpu_advice(const Problem& problem) {
 
 // -------------------------------------------------------------------------------------------- cuda
 
-// Integer mma.sp of 4-bit operands: native from 8.0 to 8.9, some 230 other instructions after that.
-constexpr int kFirstWithout4Bit = 90;
-
-int capability_of(const CudaProps& props) {
-  return 10 * props.capability_major + props.capability_minor;
-}
-
 std::string version(int capability) {
   return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
 }
@@ -117,11 +110,11 @@ bool matches(const MultiplyTraits& row, const Problem& problem) {
          in_f16 == problem.accumulate_in_f16;
 }
 
-Status lacks_capability(const MultiplyTraits& row, const CudaProps& props) {
+Status lacks_float8(const MultiplyTraits& row, const CudaProps& props) {
   return Status::unsupported(text(name_of(row.a)) + " times " + text(name_of(row.b)) +
-                             " needs compute capability " + version(row.least_capability) +
-                             " or later (RTX 40, L4, L40, H100 and newer); " + props.name +
-                             " has " + version(capability_of(props)) +
+                             " needs a device whose mma.sp has it, of compute capability 8.9 (RTX "
+                             "40, L4, L40) or 12.0 and later (RTX 50); " +
+                             props.name + " has " + version(capability_of(props)) +
                              ": there, multiply float16 or bfloat16 activations, or use int8");
 }
 
@@ -141,9 +134,8 @@ Status check_cpu_support(const Problem& problem) {
 }
 
 Status find_multiply(const Problem& problem, const CudaProps& props, Multiply* multiply) {
-  constexpr int kLeast = 80;  // mma.sp and cp.async came with sm_80
   const int capability = capability_of(props);
-  if (capability < kLeast) {
+  if (capability < kLeastCapability) {
     return Status::unsupported(props.name + " has compute capability " + version(capability) +
                                "; the cuda backend needs 8.0 or later");
   }
@@ -154,9 +146,10 @@ Status find_multiply(const Problem& problem, const CudaProps& props, Multiply* m
   if (!is_output_of(row->accumulator, problem.d.dtype)) {
     return no_kernel("cuda", problem, output_advice(row->a, row->accumulator));
   }
-  if (capability < row->least_capability) return lacks_capability(*row, props);
   *multiply = static_cast<Multiply>(row - kMultiplies);
-  if (*multiply == Multiply::kS4 && capability >= kFirstWithout4Bit) *multiply = Multiply::kS4AsS8;
+  if (is_native(*multiply, capability)) return Status::ok();
+  if (*multiply != Multiply::kS4) return lacks_float8(*row, props);
+  *multiply = Multiply::kS4AsS8;
   return Status::ok();
 }
 

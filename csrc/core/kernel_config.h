@@ -77,6 +77,15 @@ struct CudaKernel {
   // Issue slots of a warp for one stage, mma included, as counted in SASS (cuda/sm80/issue_slots.h
   // says for which architecture); 0 where not counted.
   int slots_per_stage;
+  // Devices from this compute capability on lack registers for it; others of its type suit them.
+  int end_capability;
 };
+
+inline constexpr int kNoEnd = 1000;
+
+// On other devices there is nothing in the kernel.
+constexpr bool runs_on(const CudaKernel& kernel, int capability) {
+  return is_native(kernel.multiply, capability) && capability < kernel.end_capability;
+}
 
 }  // namespace sparse_gemm

@@ -43,7 +43,6 @@ struct MultiplyTraits {
   DType a;
   DType b;
   DType accumulator;
-  int least_capability;  // 10 * major + minor: whose PTX has the instruction
   bool weight_only;
   // A stage of a kernel's ring is `stage_k` logical elements of K: `a_tiles` packed tiles of A
   // (format/packed_order.h) and `b_panels` panels of 128 bytes for each column of B.
@@ -53,40 +52,34 @@ struct MultiplyTraits {
 };
 
 inline constexpr MultiplyTraits kMultiplies[] = {
-    {"f16", Pattern::k2of4, DType::kFloat16, DType::kFloat16, DType::kFloat32, 80, false, 64, 1, 1},
-    {"bf16", Pattern::k2of4, DType::kBFloat16, DType::kBFloat16, DType::kFloat32, 80, false, 64, 1,
+    {"f16", Pattern::k2of4, DType::kFloat16, DType::kFloat16, DType::kFloat32, false, 64, 1, 1},
+    {"bf16", Pattern::k2of4, DType::kBFloat16, DType::kBFloat16, DType::kFloat32, false, 64, 1, 1},
+    {"f16_acc_f16", Pattern::k2of4, DType::kFloat16, DType::kFloat16, DType::kFloat16, false, 64, 1,
      1},
-    {"f16_acc_f16", Pattern::k2of4, DType::kFloat16, DType::kFloat16, DType::kFloat16, 80, false,
-     64, 1, 1},
-    {"tf32", Pattern::k1of2, DType::kFloat32, DType::kFloat32, DType::kFloat32, 80, false, 32, 1,
+    {"tf32", Pattern::k1of2, DType::kFloat32, DType::kFloat32, DType::kFloat32, false, 32, 1, 1},
+    {"s8", Pattern::k2of4, DType::kInt8, DType::kInt8, DType::kInt32, false, 128, 1, 1},
+    {"s4", Pattern::k4of8, DType::kInt4x2, DType::kInt4x2, DType::kInt32, false, 256, 1, 1},
+    {"s4_as_s8", Pattern::k4of8, DType::kInt4x2, DType::kInt4x2, DType::kInt32, false, 256, 2, 1},
+    {"e4m3", Pattern::k2of4, DType::kFloat8E4M3, DType::kFloat8E4M3, DType::kFloat32, false, 128, 1,
      1},
-    {"s8", Pattern::k2of4, DType::kInt8, DType::kInt8, DType::kInt32, 80, false, 128, 1, 1},
-    {"s4", Pattern::k4of8, DType::kInt4x2, DType::kInt4x2, DType::kInt32, 80, false, 256, 1, 1},
-    {"s4_as_s8", Pattern::k4of8, DType::kInt4x2, DType::kInt4x2, DType::kInt32, 80, false, 256, 2,
-     1},
-    {"e4m3", Pattern::k2of4, DType::kFloat8E4M3, DType::kFloat8E4M3, DType::kFloat32, 89, false,
+    {"e4m3_e5m2", Pattern::k2of4, DType::kFloat8E4M3, DType::kFloat8E5M2, DType::kFloat32, false,
      128, 1, 1},
-    {"e4m3_e5m2", Pattern::k2of4, DType::kFloat8E4M3, DType::kFloat8E5M2, DType::kFloat32, 89,
-     false, 128, 1, 1},
-    {"e5m2_e4m3", Pattern::k2of4, DType::kFloat8E5M2, DType::kFloat8E4M3, DType::kFloat32, 89,
-     false, 128, 1, 1},
-    {"e5m2", Pattern::k2of4, DType::kFloat8E5M2, DType::kFloat8E5M2, DType::kFloat32, 89, false,
+    {"e5m2_e4m3", Pattern::k2of4, DType::kFloat8E5M2, DType::kFloat8E4M3, DType::kFloat32, false,
      128, 1, 1},
-    {"s8_f16", Pattern::k2of4, DType::kInt8, DType::kFloat16, DType::kFloat32, 80, true, 128, 1, 2},
-    {"s8_bf16", Pattern::k2of4, DType::kInt8, DType::kBFloat16, DType::kFloat32, 80, true, 128, 1,
+    {"e5m2", Pattern::k2of4, DType::kFloat8E5M2, DType::kFloat8E5M2, DType::kFloat32, false, 128, 1,
+     1},
+    {"s8_f16", Pattern::k2of4, DType::kInt8, DType::kFloat16, DType::kFloat32, true, 128, 1, 2},
+    {"s8_bf16", Pattern::k2of4, DType::kInt8, DType::kBFloat16, DType::kFloat32, true, 128, 1, 2},
+    {"e4m3_f16", Pattern::k2of4, DType::kFloat8E4M3, DType::kFloat16, DType::kFloat32, true, 128, 1,
      2},
-    {"e4m3_f16", Pattern::k2of4, DType::kFloat8E4M3, DType::kFloat16, DType::kFloat32, 80, true,
-     128, 1, 2},
-    {"e4m3_bf16", Pattern::k2of4, DType::kFloat8E4M3, DType::kBFloat16, DType::kFloat32, 80, true,
-     128, 1, 2},
-    {"e5m2_f16", Pattern::k2of4, DType::kFloat8E5M2, DType::kFloat16, DType::kFloat32, 80, true,
-     128, 1, 2},
-    {"e5m2_bf16", Pattern::k2of4, DType::kFloat8E5M2, DType::kBFloat16, DType::kFloat32, 80, true,
-     128, 1, 2},
-    {"s4_f16", Pattern::k2of4, DType::kInt4x2, DType::kFloat16, DType::kFloat32, 80, true, 128, 1,
+    {"e4m3_bf16", Pattern::k2of4, DType::kFloat8E4M3, DType::kBFloat16, DType::kFloat32, true, 128,
+     1, 2},
+    {"e5m2_f16", Pattern::k2of4, DType::kFloat8E5M2, DType::kFloat16, DType::kFloat32, true, 128, 1,
      2},
-    {"s4_bf16", Pattern::k2of4, DType::kInt4x2, DType::kBFloat16, DType::kFloat32, 80, true, 128, 1,
-     2},
+    {"e5m2_bf16", Pattern::k2of4, DType::kFloat8E5M2, DType::kBFloat16, DType::kFloat32, true, 128,
+     1, 2},
+    {"s4_f16", Pattern::k2of4, DType::kInt4x2, DType::kFloat16, DType::kFloat32, true, 128, 1, 2},
+    {"s4_bf16", Pattern::k2of4, DType::kInt4x2, DType::kBFloat16, DType::kFloat32, true, 128, 1, 2},
 };
 
 inline constexpr int kNumMultiplies = static_cast<int>(sizeof(kMultiplies) / sizeof(*kMultiplies));
@@ -99,6 +92,20 @@ constexpr MultiplyTraits traits_of(Multiply multiply) {
 }
 constexpr std::string_view name_of(Multiply multiply) {
   return traits_of(multiply).name;
+}
+
+// Compute capability, 10 * major + minor.
+inline constexpr int kLeastCapability = 80;  // mma.sp and cp.async came with sm_80
+
+// Whether such devices have the instruction. ptxas makes any other one out of what there is, at a
+// price: fp8 on 9.0 and 10.0 of fp16 and kilobytes of local memory, int4 from 9.0 on of int8 and
+// some 230 other instructions.
+constexpr bool is_native(Multiply multiply, int capability) {
+  const MultiplyTraits traits = traits_of(multiply);
+  const bool is_fp8 = traits.b == DType::kFloat8E4M3 || traits.b == DType::kFloat8E5M2;
+  if (is_fp8) return capability == 89 || capability >= 120;
+  if (multiply == Multiply::kS4) return capability >= kLeastCapability && capability < 90;
+  return capability >= kLeastCapability;
 }
 
 // mma.sp along K of a stage, for each 16 rows and 8 columns: 64 bytes of K of B each.

@@ -24,24 +24,22 @@ if __name__ == "__main__":
 
 from device_arrays import LIBRARIES, Library
 from emulated_memory import EmulatedDevice
-from typed_cases import DTYPES, TYPES, integers, names_on_this_device, put_dense, put_matrix, sparse
+from typed_cases import (
+    DTYPES,
+    TYPES,
+    integers,
+    put_dense,
+    put_matrix,
+    rows_on_this_device,
+    sparse,
+)
 
 import sparse_gemm as sg
-from sparse_gemm import _C, reference
+from sparse_gemm import reference
 from sparse_gemm.tuning import forced
 
 GROUP_SIZES = {"s4_f16": 128, "s4_bf16": 128}  # as these weights are used; others have no groups
 SECTOR_BYTES = 32
-
-
-def rows() -> list[dict[str, Any]]:
-    """Those that the device at hand can run."""
-    if _C.cuda_device_count() == 0:
-        return []
-    names, most = names_on_this_device(), _C.cuda_device(0).shared_memory_per_block
-    return [
-        row for row in _C.cuda_kernels() if row["multiply"] in names and row["shared_bytes"] <= most
-    ]
 
 
 def counts_of(
@@ -109,7 +107,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = {
             row["index"]: counts_of(row, LIBRARIES["torch"], emulator, Path(folder))
-            for row in rows()
+            for row in rows_on_this_device()
             if row["index"] in wanted or not wanted
         }
     json.dump(found, sys.stdout)

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from device_arrays import Array, Library
-from typed_cases import DTYPES, TYPES, Types, integers, names_on_this_device, same, sparse
+from typed_cases import (
+    DTYPES,
+    TYPES,
+    Types,
+    integers,
+    names_on_this_device,
+    rows_on_this_device,
+    same,
+    sparse,
+)
 
 import sparse_gemm as sg
-from sparse_gemm import _C, device_format, reference
+from sparse_gemm import device_format, reference
 from sparse_gemm.patterns import pack_nibbles
 from sparse_gemm.tuning import forced
 
@@ -222,9 +231,7 @@ def test_tiles_of_every_matrix_may_be_shared(device: Library, name: str) -> None
     w = matrices(types, (batch, m, k))
     b = integers(np.random.default_rng(0), types, "b", batch, n, k)
     a, columns, expected = put(device, host(w, types)), put_columns(device, b), product(w, b, types)
-    most = _C.cuda_device(0).shared_memory_per_block
-    rows = [row for row in _C.cuda_kernels() if row["multiply"] == name]
-    for row in [row for row in rows if row["shared_bytes"] <= most]:
+    for row in [row for row in rows_on_this_device() if row["multiply"] == name]:
         for num_ctas in (2, 5):
             with forced(row["index"], num_ctas, 0):
                 d = device.get(sg.matmul(a, columns))

@@ -15,6 +15,7 @@ from typed_cases import (
     names_on_this_device,
     put_dense,
     put_matrix,
+    rows_on_this_device,
     sparse,
     widened,
 )
@@ -67,7 +68,9 @@ def test_graphs_replay_with_other_inputs(device: Library, name: str, num_ctas: i
         how = {"out_dtype": "float32", "accumulate": types.accumulate}
         return sg.linear(x, a, **how), sg.matmul(a, x.T, **how)
 
-    row = next(row for row in _C.cuda_kernels() if row["multiply"] == name and fits(row))
+    row = next(
+        row for row in rows_on_this_device() if (row["multiply"], row["b_load"]) == (name, "any")
+    )
     with forced(row["index"], num_ctas, 0 if num_ctas else -1), torch.cuda.graph(graph):
         y, d = run()
     for item in inputs:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from device_arrays import LIBRARIES, Library
-from typed_cases import DTYPES, FIRST_WITH_FLOAT8, put_matrix
+from typed_cases import DTYPES, has_float8, put_matrix
 
 import sparse_gemm as sg
 from sparse_gemm import _C, reference
@@ -29,7 +29,7 @@ def test_float32_in_2_to_4_has_no_kernel(library: Library) -> None:
 @pytest.mark.parametrize("b", ["float8_e4m3fn", "float8_e5m2"])
 @pytest.mark.parametrize("a", ["float8_e4m3fn", "float8_e5m2"])
 def test_float8_needs_a_device_that_has_it(library: Library, a: str, b: str) -> None:
-    if _C.cuda_device(0).capability >= FIRST_WITH_FLOAT8:
+    if has_float8(_C.cuda_device(0)):
         pytest.skip("this one has it")
     matrix = put_matrix(library, reference.compress(W.astype(DTYPES[a])))
     with pytest.raises(sg.UnsupportedError, match=r"8\.9") as caught:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from device_arrays import Library
+from typed_cases import rows_on_this_device
 
 import sparse_gemm as sg
 from sparse_gemm import _C, reference, workspace
@@ -29,12 +30,8 @@ def forced(row: int, num_ctas: int, num_whole_tiles: int) -> Iterator[None]:
 
 def rows(multiply: str, b_load: str = "aligned") -> list[dict[str, Any]]:
     """The kernels for an operand type that this device can run."""
-    most = _C.cuda_device(0).shared_memory_per_block
-    return [
-        row
-        for row in _C.cuda_kernels()
-        if row["multiply"] == multiply and row["b_load"] == b_load and row["shared_bytes"] <= most
-    ]
+    wanted = (multiply, b_load)
+    return [row for row in rows_on_this_device() if (row["multiply"], row["b_load"]) == wanted]
 
 
 def num_tiles(row: dict[str, Any], m: int = M, n: int = N) -> int:

@@ -15,6 +15,7 @@ from typed_cases import (
     names_on_this_device,
     put_dense,
     put_matrix,
+    rows_on_this_device,
     same,
     scaled,
     sparse,
@@ -22,7 +23,7 @@ from typed_cases import (
 )
 
 import sparse_gemm as sg
-from sparse_gemm import _C, reference
+from sparse_gemm import reference
 from sparse_gemm.tuning import forced
 
 NAMES = names_on_this_device()
@@ -198,15 +199,6 @@ def test_matmul_in_batches(device: Library, name: str) -> None:
     assert same(device.get(sg.matmul(a, b[0, 1], **how)), expected[0, 1])
     every_other = sg.matmul(a, b[:, ::2], **how)  # no single stride
     assert same(device.get(every_other), expected[:, ::2])
-
-
-def rows_on_this_device() -> list[dict[str, Any]]:
-    """The kernel table's rows of types that the device multiplies, as far as its memory goes."""
-    if _C.cuda_device_count() == 0:
-        return []
-    most = _C.cuda_device(0).shared_memory_per_block
-    rows = [row for row in _C.cuda_kernels() if row["multiply"] in NAMES]
-    return [row for row in rows if row["shared_bytes"] <= most]
 
 
 def row_id(row: dict[str, Any]) -> str:

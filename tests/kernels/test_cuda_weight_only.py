@@ -13,9 +13,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from device_arrays import Array, Library
+from typed_cases import rows_on_this_device
 
 import sparse_gemm as sg
-from sparse_gemm import _C
 from sparse_gemm.tuning import forced
 
 FLOAT16, BFLOAT16, FLOAT32 = map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32))
@@ -200,10 +200,8 @@ def test_strides_and_offsets_of_x(device: Library, dtype: Any, x_dtype: Any) -> 
 
 
 def weight_only_rows() -> list[dict[str, Any]]:
-    if _C.cuda_device_count() == 0:
-        return []
     names = tuple(f"{a}_{b}" for a in ("s8", "s4", "e4m3", "e5m2") for b in ("f16", "bf16"))
-    return [row for row in _C.cuda_kernels() if row["multiply"] in names]
+    return [row for row in rows_on_this_device() if row["multiply"] in names]
 
 
 def test_the_table_has_kernels_for_every_pair_of_types(device: Library) -> None:

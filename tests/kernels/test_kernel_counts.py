@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import kernel_counts
+import numpy as np
 import pytest
 from device_arrays import LIBRARIES
 from emulated_memory import EmulatedDevice
-from typed_cases import TYPES
+from typed_cases import (
+    TYPES,
+    integers,
+    put_dense,
+    put_matrix,
+    rows_on_this_device,
+    sparse,
+)
 
+import sparse_gemm as sg
 from benchmarks.kernel_table import document
-from sparse_gemm import _C
+from sparse_gemm import _C, reference
+from sparse_gemm.tuning import forced
 
 # Counts owe nothing to the seed.
 IS_SWEEP = int(os.environ.get("EMULATOR_SEED", "0")) > 1
@@ -38,9 +48,6 @@ MMA = {
     "e5m2_e4m3": "sp.m16n8k64.f32.e5m2.e4m3.f32",
     "e5m2": "sp.m16n8k64.f32.e5m2.e5m2.f32",
 }
-# The copies of group scales: 32 bytes for each of 8 strips, which lie 128 bytes apart, as groups of
-# 32 need it. Nothing else has conflicts.
-SCALE_CONFLICTS = {"s4_f16": 6, "s4_bf16": 6}
 NOT_ON_SM80 = {"s4_as_s8", "e4m3", "e4m3_e5m2", "e5m2_e4m3", "e5m2"}
 
 
@@ -58,7 +65,7 @@ def stage_bytes(row: dict[str, Any]) -> float:
 
 def rows() -> list[dict[str, Any]]:
     """Those of the device at hand that no lesser one can run; the others are counted there."""
-    found = kernel_counts.rows()
+    found = rows_on_this_device()
     if not found or _C.cuda_device(0).capability == (8, 0):
         return found
     return [row for row in found if row["multiply"] in NOT_ON_SM80]
@@ -71,8 +78,35 @@ def test_a_stage_of_the_main_loop(
     name = document.name_of(row)
     counts = kernel_counts.counts_of(row, LIBRARIES["torch"], emulator, tmp_path)
     assert counts["mma"] == MMA.get(row["multiply"], MMA.get(row["multiply"].rpartition("_")[2]))
-    assert counts["bank_conflicts"] == SCALE_CONFLICTS.get(row["multiply"], 0)
+    assert counts["bank_conflicts"] == 0
     assert counts["global_bytes"] == stage_bytes(row)
     assert counts["global_sector_bytes"] == counts["global_bytes"], "not every byte read is used"
     changed = document.changes(document.read()["rows"], {name: {"stage": counts}})
     assert not changed, "\n".join([*changed, document.REGENERATE])
+
+
+DECODE_ROWS = [row for row in rows() if row["tile_n"] <= 16 and row["b_load"] == "aligned"]
+
+
+@pytest.mark.parametrize("row", DECODE_ROWS, ids=document.name_of)
+def test_decode_reads_weights_and_metadata_exactly_once(
+    row: dict[str, Any], emulator: EmulatedDevice, tmp_path: Path
+) -> None:
+    """Of a whole launch, at most 1.02x canonical storage; x once for each row of tiles; D once."""
+    types, tiles = TYPES[row["multiply"]], 3
+    m, n, k = tiles * row["tile_m"], row["tile_n"], 7 * row["stage_k"]
+    rng = np.random.default_rng(0)
+    c = reference.compress(sparse(rng, types, m, k), pattern=types.pattern)
+    library = LIBRARIES["torch"]
+    a, x = put_matrix(library, c), put_dense(library, integers(rng, types, "b", n, k))
+    sg.linear(x, a, accumulate=types.accumulate)  # A is packed before the first product
+
+    def multiply() -> None:
+        with forced(row["index"], num_ctas=tiles):
+            sg.linear(x, a, accumulate=types.accumulate, out_dtype="float32")
+
+    (launch,) = emulator.launches(multiply, tmp_path / "counters.json")
+    stored = a.nbytes * 2 if row["multiply"] == "s4_as_s8" else a.nbytes
+    assert a.nbytes <= 1.02 * (c.values.nbytes + c.metadata.nbytes)
+    x_bytes = n * k * BITS.get(types.b, 8) // 8
+    assert launch["global"]["bytes"] == stored + tiles * x_bytes + 4 * m * n

@@ -37,7 +37,6 @@ _LARGEST = {
 }
 FLOATS = ("float32", "float16", "bfloat16")
 INTEGERS = ("int32", "int8", *FLOATS)
-FIRST_WITH_FLOAT8 = (8, 9)
 FIRST_WITHOUT_4_BIT = (9, 0)
 
 
@@ -93,15 +92,33 @@ TYPES = {
 }
 
 
+def has_float8(device: _C.CudaProps) -> bool:
+    """Whether its mma.sp multiplies fp8."""
+    return device.capability == (8, 9) or device.capability >= (12, 0)
+
+
 def names_on_this_device() -> list[str]:
     """Those that the device at hand multiplies."""
     if _C.cuda_device_count() == 0:
         return list(TYPES)
-    capability = _C.cuda_device(0).capability
-    without = set() if capability >= FIRST_WITH_FLOAT8 else {"e4m3", "e5m2"}
-    without |= set() if without == set() else {"e4m3_e5m2", "e5m2_e4m3"}
-    without.add("s4" if capability >= FIRST_WITHOUT_4_BIT else "s4_as_s8")
+    device = _C.cuda_device(0)
+    without = set() if has_float8(device) else {"e4m3", "e5m2", "e4m3_e5m2", "e5m2_e4m3"}
+    without.add("s4" if device.capability >= FIRST_WITHOUT_4_BIT else "s4_as_s8")
     return [name for name in TYPES if name not in without]
+
+
+def rows_on_this_device() -> list[dict[str, Any]]:
+    """The kernel table's rows that the device at hand can run."""
+    if _C.cuda_device_count() == 0:
+        return []
+    device, names = _C.cuda_device(0), names_on_this_device()
+    return [
+        row
+        for row in _C.cuda_kernels()
+        if row["multiply"] in names
+        and row["shared_bytes"] <= device.shared_memory_per_block
+        and device.capability < row["end_capability"]
+    ]
 
 
 def integers(rng: np.random.Generator, types: Types, operand: str, *shape: int) -> Array:

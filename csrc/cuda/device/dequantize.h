@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "cuda/device/capability.h"
 #include "cuda/ptx/add.h"
 #include "cuda/ptx/cvt.h"
 #include "cuda/ptx/fma.h"
@@ -93,13 +94,13 @@ __device__ __forceinline__ uint32_t widen_e4m3_by_bits(uint32_t word) {
 
 template <DType kTo, int kHalf>
 __device__ __forceinline__ uint32_t widen_e4m3(uint32_t word) {
-#if __CUDA_ARCH__ >= 890
-  const uint32_t pair =
-      kHalf == 0 ? ptx::cvt_rn_f16x2_e4m3x2_lower(word) : ptx::cvt_rn_f16x2_e4m3x2_upper(word);
-  return kTo == DType::kFloat16 ? pair : bf16_of_f16(pair);
-#else
-  return widen_e4m3_by_bits<kTo, kHalf>(word);
-#endif
+  if constexpr (kCapability >= 89) {
+    const uint32_t pair =
+        kHalf == 0 ? ptx::cvt_rn_f16x2_e4m3x2_lower(word) : ptx::cvt_rn_f16x2_e4m3x2_upper(word);
+    return kTo == DType::kFloat16 ? pair : bf16_of_f16(pair);
+  } else {
+    return widen_e4m3_by_bits<kTo, kHalf>(word);
+  }
 }
 
 // The upper byte of an fp16 is an e5m2.

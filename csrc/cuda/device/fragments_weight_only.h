@@ -26,11 +26,11 @@
 
 namespace sparse_gemm::cuda {
 
-// Group scales of a strip in a stage, those of its packed tile. No group_size: there are none.
+// Group scales of a strip in a stage, those of its packed tile.
 struct GroupScales {
-  uint32_t smem;  // an address in the shared window
-  int group_size;
-  bool need_cast;  // they are of the other 16-bit type, not of B's
+  uint32_t smem;    // an address in the shared window
+  int strip_bytes;  // 0: there are none
+  bool need_cast;   // they are of the other 16-bit type, not of B's
 };
 
 // Times the scales of its two rows in the group in which step kStep of a tile lies. No branches:
@@ -38,11 +38,12 @@ struct GroupScales {
 template <DType kTo, int kStep>
 __device__ __forceinline__ uint4 scaled(const uint4& a, const GroupScales& scales, int lane) {
   constexpr uint32_t kOnes = both(kTo == DType::kFloat16 ? 0x3c00 : 0x3f80);
-  const bool has_scales = scales.group_size != 0;
-  const int group = kStep >> scales.group_size / 64;  // of 32, 64 or 128 elements
-  const int word = group * format::kRowsPerHalf + lane / format::kLanesPerQuad;
-  uint32_t rows =
-      ptx::ld_shared_u32_if(has_scales, scales.smem + word * format::kPackedWordBytes, kOnes);
+  constexpr int kGroupBytes = 2 * format::kPackedTileRows;
+  constexpr int kLeastGroups = 4;  // of 32 elements: each step has its own
+  const bool has_scales = scales.strip_bytes != 0;
+  const int group = kStep * scales.strip_bytes / (kLeastGroups * kGroupBytes);
+  const int offset = group * kGroupBytes + lane / format::kLanesPerQuad * format::kPackedWordBytes;
+  uint32_t rows = ptx::ld_shared_u32_if(has_scales, scales.smem + offset, kOnes);
   if (has_scales && scales.need_cast) rows = cast_pair<kTo>(rows);
   const uint32_t lower = ptx::mov_b32_lower_twice(rows);  // row quad
   const uint32_t upper = ptx::mov_b32_upper_twice(rows);  // row quad + 8

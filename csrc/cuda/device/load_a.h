@@ -75,38 +75,41 @@ class StripLoader {
   const char* gmem_;
 };
 
-// Group scales: how many a strip has of a stage is known at run time.
+// Group scales: how many a strip has of a stage is known at run time. Strips lie one after another,
+// so that 8 lanes copy 128 bytes in a row.
 template <CudaTile kTile, Multiply kMultiply>
 class ScalesLoader {
   using Layout = StageLayout<kTile, kMultiply>;
-  static constexpr int kThreadsPerStrip = Layout::kStripScalesBytes / kChunkBytes;
+  static_assert(Layout::kStrips * Layout::kStripScalesBytes <= kTile.num_threads() * kChunkBytes);
 
  public:
   static constexpr int kCopies = 1;
 
   __device__ ScalesLoader(const SparseOperand& a, const StripRange& strips, uint32_t smem_address,
                           int thread)
-      : stage_bytes_(a.group_size == 0
-                         ? 0
-                         : format::packed_scales_tile_bytes(Layout::kPackedType, a.group_size)) {
-    static_assert(Layout::kStrips * kThreadsPerStrip <= kTile.num_threads());
-    const int strip = thread / kThreadsPerStrip;
-    const int offset = thread % kThreadsPerStrip * kChunkBytes;
-    is_active_ = strip < Layout::kStrips && offset < stage_bytes_;
-    smem_address_ = smem_address + strip * Layout::kStripScalesBytes + offset;
-    gmem_ =
-        static_cast<const char*>(a.group_scales) + strips.stage_of(strip) * stage_bytes_ + offset;
+      : strip_bytes_(strip_bytes(a.group_size)) {
+    const int offset = thread * kChunkBytes;
+    is_active_ = offset < Layout::kStrips * strip_bytes_;
+    const int strip = is_active_ ? offset / strip_bytes_ : 0;
+    smem_address_ = smem_address + offset;
+    gmem_ = static_cast<const char*>(a.group_scales) + strips.stage_of(strip) * strip_bytes_ +
+            (offset - strip * strip_bytes_);
   }
 
   __device__ __forceinline__ void copy(bool condition, int, int ahead, int stage_offset) const {
     ptx::cp_async_cg_16_if(condition && is_active_, smem_address_ + stage_offset,
-                           gmem_ + int64_t{ahead} * stage_bytes_);
+                           gmem_ + int64_t{ahead} * strip_bytes_);
   }
 
-  __device__ __forceinline__ void advance(int stages) { gmem_ += stages * stage_bytes_; }
+  __device__ __forceinline__ void advance(int stages) { gmem_ += stages * strip_bytes_; }
 
  private:
-  int stage_bytes_;  // of a strip
+  __device__ static int strip_bytes(int group_size) {
+    constexpr MultiplyTraits kTraits = traits_of(kMultiply);
+    return stage_strip_scale_bytes(kTraits, group_size);
+  }
+
+  int strip_bytes_;  // of a stage
   bool is_active_;
   uint32_t smem_address_;
   const char* gmem_;

@@ -20,10 +20,10 @@ namespace sparse_gemm::cuda {
 inline constexpr int kMmaM = 16;
 inline constexpr int kMmaN = 8;
 
-// Group scales as the warps read them. No group_size: there are none.
+// Group scales as the warps read them.
 struct GroupScaleFormat {
-  int group_size;
-  bool need_cast;  // to B's type
+  int strip_bytes;  // that a strip has of a stage; 0: there are none
+  bool need_cast;   // to B's type
 };
 
 template <CudaTile tile, Multiply multiply>
@@ -128,11 +128,10 @@ class WarpTile {
           smem_address_ + stage + Layout::kValues + strip * Layout::kStripValuesBytes;
       const uint32_t metadata =
           smem_address_ + stage + Layout::kMetadata + strip * Layout::kStripMetadataBytes;
-      const uint32_t scales =
-          smem_address_ + stage + Layout::kScales + strip * Layout::kStripScalesBytes;
-      fragments_[i].template load<kStep>(values, metadata,
-                                         GroupScales{scales, scales_.group_size, scales_.need_cast},
-                                         lane, a_[kStep % 2][i], e_[kStep % 2][i]);
+      const uint32_t scales = smem_address_ + stage + Layout::kScales + strip * scales_.strip_bytes;
+      fragments_[i].template load<kStep>(
+          values, metadata, GroupScales{scales, scales_.strip_bytes, scales_.need_cast}, lane,
+          a_[kStep % 2][i], e_[kStep % 2][i]);
     }
   }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "cuda/device/capability.h"
 #include "cuda/device/params.h"
 #include "cuda/epilogue/finish_tile.h"
 #include "cuda/ptx/shared_address.h"
@@ -22,15 +23,12 @@ inline constexpr CudaTile kTileOf = kKernels[kRow].config->tile;
 template <int kRow>
 inline constexpr Multiply kMultiplyOf = kKernels[kRow].multiply;
 
-// `kRow` is a row of kKernels: nvcc 13.0 cannot write a class-type argument of a kernel in its
-// stubs.
 template <int kRow>
-__global__ __launch_bounds__(kTileOf<kRow>.num_threads(), kTileOf<kRow>.ctas_per_sm)  //
-    void gemm_kernel(const __grid_constant__ GemmParams params) {
+__device__ __forceinline__ void multiply_pieces(const GemmParams& params) {
   constexpr CudaTile kTile = kTileOf<kRow>;
   constexpr Multiply kMultiply = kMultiplyOf<kRow>;
   constexpr BLoad kBLoad = kKernels[kRow].b_load;
-  constexpr DType kBType = traits_of(kMultiply).b;
+  constexpr MultiplyTraits kTraits = traits_of(kMultiply);
   extern __shared__ __align__(128) char smem[];
 
   // What is not needed in the main loop takes no registers there, but this.
@@ -43,8 +41,9 @@ __global__ __launch_bounds__(kTileOf<kRow>.num_threads(), kTileOf<kRow>.ctas_per
   Work work(params.work, blockIdx.x);
   for (Piece piece; work.next(params.work, blockIdx.x, piece);) {
     const int thread = ptx::mov_u32_tid_x();
-    WarpTile<kTile, kMultiply> warp_tile(ptx::shared_address(smem),
-                                         {a.group_size, a.group_scale_dtype != kBType}, thread);
+    WarpTile<kTile, kMultiply> warp_tile(
+        ptx::shared_address(smem),
+        {stage_strip_scale_bytes(kTraits, a.group_size), a.group_scale_dtype != kTraits.b}, thread);
     if (thread == 0) kept = {piece, work};
     StageLoader<kTile, kMultiply, kBLoad> loader(params, piece, smem, thread);
     warp_tile.clear();
@@ -57,6 +56,14 @@ __global__ __launch_bounds__(kTileOf<kRow>.num_threads(), kTileOf<kRow>.ctas_per
     work = kept.work;
     __syncthreads();  // the ring takes copies again
   }
+}
+
+// `kRow` is a row of kKernels: nvcc 13.0 cannot write a class-type argument of a kernel in its
+// stubs.
+template <int kRow>
+__global__ __launch_bounds__(kTileOf<kRow>.num_threads(), kTileOf<kRow>.ctas_per_sm)  //
+    void gemm_kernel(const __grid_constant__ GemmParams params) {
+  if constexpr (runs_on(kKernels[kRow], kCapability)) multiply_pieces<kRow>(params);
 }
 
 }  // namespace sparse_gemm::cuda::sm80

@@ -20,7 +20,18 @@ template <Multiply kMultiply, BLoad kBLoad, Config... kConfig>
 struct KernelsOf {
   static constexpr std::array<CudaKernel, sizeof...(kConfig)> kRows = {
       CudaKernel{&kConfigs[kConfig], kMultiply, kBLoad,
-                 kSharedBytes<kConfigs[kConfig].tile, kMultiply>, 0}...};
+                 kSharedBytes<kConfigs[kConfig].tile, kMultiply>, 0, kNoEnd}...};
+};
+
+// Kernels that ptxas has registers for up to 9.0; from 10.0 on some of them would spill.
+template <Multiply kMultiply, BLoad kBLoad, Config... kConfig>
+struct KernelsBefore100 {
+  static constexpr auto kRows = [] {
+    constexpr int kEnd = 100;
+    auto rows = KernelsOf<kMultiply, kBLoad, kConfig...>::kRows;
+    for (CudaKernel& row : rows) row.end_capability = kEnd;
+    return rows;
+  }();
 };
 
 template <typename... Group>
@@ -35,17 +46,19 @@ constexpr auto join() {
 // is not aligned goes through one or two tiles of each type.
 inline constexpr auto kKernels =
     join<KernelsOf<Multiply::kF16, BLoad::kAligned, k64x8, k64x16, k64x32, k128x32, k64x64, k128x64,
-                   k128x128, k128x128With8, k256x128>,
-         KernelsOf<Multiply::kF16, BLoad::kAny, k64x32, k128x128>,
+                   k128x128With8, k256x128>,
+         KernelsBefore100<Multiply::kF16, BLoad::kAligned, k128x128>,
+         KernelsOf<Multiply::kF16, BLoad::kAny, k64x32, k128x64>,
          KernelsOf<Multiply::kBF16, BLoad::kAligned, k64x8, k64x16, k64x32, k128x32, k64x64,
-                   k128x64, k128x128, k128x128With8, k256x128>,
-         KernelsOf<Multiply::kBF16, BLoad::kAny, k64x32, k128x128>,
+                   k128x64, k128x128With8, k256x128>,
+         KernelsBefore100<Multiply::kBF16, BLoad::kAligned, k128x128>,
+         KernelsOf<Multiply::kBF16, BLoad::kAny, k64x32, k128x64>,
          KernelsOf<Multiply::kF16AccF16, BLoad::kAligned, k64x64, k128x128, k256x128>,
          KernelsOf<Multiply::kF16AccF16, BLoad::kAny, k64x32>,
          KernelsOf<Multiply::kTF32, BLoad::kAligned, k64x16, k64x64, k128x64, k128x128>,
          KernelsOf<Multiply::kTF32, BLoad::kAny, k64x32, k128x64>,
-         KernelsOf<Multiply::kS8, BLoad::kAligned, k64x8, k64x16, k64x32, k64x64, k128x128With8,
-                   k256x128>,
+         KernelsOf<Multiply::kS8, BLoad::kAligned, k64x8, k64x16, k64x32, k64x64, k128x128With8>,
+         KernelsBefore100<Multiply::kS8, BLoad::kAligned, k256x128>,
          KernelsOf<Multiply::kS8, BLoad::kAny, k64x32, k128x64>,
          KernelsOf<Multiply::kS4, BLoad::kAligned, k64x16, k64x64, k128x128With8>,
          KernelsOf<Multiply::kS4, BLoad::kAny, k64x32>,
