@@ -19,7 +19,8 @@ SPARSE_GEMM_CUDA ?= auto
 SPARSE_GEMM_CUDA_ARCHITECTURES ?= 80-virtual
 
 CXX_FILES := $(shell find csrc emulator tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PYTHON_FILES := $(wildcard sparse_gemm/*.py sparse_gemm/*.pyi) sparse_gemm/py.typed sparse_gemm/checkpoints
+# The package without the extension: modules and the folders of its rooms.
+PYTHON_FILES := $(filter-out %.so %/__pycache__,$(wildcard sparse_gemm/*))
 EXTENSION_SOURCES := $(filter csrc/%,$(CXX_FILES)) $(wildcard cmake/*) CMakeLists.txt pyproject.toml
 
 JOBS := $(shell nproc 2>/dev/null || echo 1)
@@ -115,7 +116,7 @@ SANITIZED := build/sanitize
 SANITIZED_TESTS := tests/test_format.py tests/test_ops.py tests/test_cpu_kernels.py tests/test_parallel.py
 sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
 	mkdir -p $(SANITIZED)/python/sparse_gemm
-	cp -r sparse_gemm/*.py sparse_gemm/checkpoints $(SANITIZED)/python/sparse_gemm
+	cp -r $(PYTHON_FILES) $(SANITIZED)/python/sparse_gemm
 	$(call build_extension,$(SANITIZED)/cmake,$(SANITIZED)/python/sparse_gemm,\
 	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSPARSE_GEMM_SANITIZE=address$(,)undefined $(CUDA_OPTIONS))
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \

@@ -21,18 +21,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sparse_gemm import _C, reference
-from sparse_gemm.compression import check, compress, prune
 from sparse_gemm.errors import SparsityError, UnsupportedError
+from sparse_gemm.format.compression import check, compress, prune
+from sparse_gemm.format.quantization import quantize
+from sparse_gemm.format.tensor import Sparse24Tensor
 from sparse_gemm.ops import linear, matmul
-from sparse_gemm.planning import Plan, plan
-from sparse_gemm.quantization import quantize
-from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.tuning import tune
+from sparse_gemm.planning.plans import Plan, plan
+from sparse_gemm.planning.tuning import tune
 
 if TYPE_CHECKING:
     from sparse_gemm import checkpoints
-    from sparse_gemm.nn import SparseLinear, compressed_state_dict
-    from sparse_gemm.swap import SparsifyReport, sparsify
+    from sparse_gemm.nn import SparseLinear, SparsifyReport, compressed_state_dict, sparsify
 
 __version__: str = _C.__version__
 
@@ -58,24 +57,18 @@ __all__ = [
     "tune",
 ]
 
-# Names whose modules need torch.
-_TORCH_NAMES = {
-    "SparseLinear": "sparse_gemm.nn",
-    "compressed_state_dict": "sparse_gemm.nn",
-    "SparsifyReport": "sparse_gemm.swap",
-    "sparsify": "sparse_gemm.swap",
-}
+# Names of `sparse_gemm.nn`, which needs torch.
+_TORCH_NAMES = ("SparseLinear", "SparsifyReport", "compressed_state_dict", "sparsify")
 
 
 def __getattr__(name: str) -> Any:
     """Loads the torch layer or `checkpoints` when one of their names is first used."""
     if name == "checkpoints":
         return importlib.import_module("sparse_gemm.checkpoints")
-    module = _TORCH_NAMES.get(name)
-    if module is None:
+    if name not in _TORCH_NAMES:
         raise AttributeError(f"module 'sparse_gemm' has no attribute {name!r}")
     try:
-        value = getattr(importlib.import_module(module), name)
+        value = getattr(importlib.import_module("sparse_gemm.nn"), name)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import _C
+from sparse_gemm import _C
 
 __all__ = ["Instruction", "LaneMap", "from_cutlass_sm80", "instructions", "lane_map"]
 __all__ += ["to_cutlass_sm80"]

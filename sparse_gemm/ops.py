@@ -7,12 +7,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from sparse_gemm import eager
 from sparse_gemm.arrays import Array, ArrayKind, adopted, kind_of
-from sparse_gemm.compression import check, compress, prune
-from sparse_gemm.eager import Options
-from sparse_gemm.epilogue import Terms
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.format.compression import check, compress, prune
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.gemm import eager
+from sparse_gemm.gemm.eager import Options
+from sparse_gemm.gemm.epilogue import Terms
 
 __all__ = ["check", "compress", "linear", "matmul", "prune"]
 
@@ -25,9 +25,10 @@ _torch_shortcut: Callable[..., Array | None] | None = None
 
 def _load_torch_layer() -> tuple[ModuleType, Callable[..., bool]]:
     global _torch_layer, _torch_shortcut
-    from sparse_gemm import torch_ops, torch_shortcut, torch_state
+    from sparse_gemm.arrays import torch_state
+    from sparse_gemm.torch_glue import operators, shortcut
 
-    _torch_layer, _torch_shortcut = (torch_ops, torch_state.needs_dispatcher), torch_shortcut.linear
+    _torch_layer, _torch_shortcut = (operators, torch_state.needs_dispatcher), shortcut.linear
     return _torch_layer
 
 
@@ -50,10 +51,10 @@ def _adopted(
 def _callee(kind: ArrayKind, x: Array, a: Sparse24Tensor, terms: Terms) -> Any:
     """The module whose `linear` and `matmul` take calls on these."""
     if kind.name == "torch":
-        torch_ops, needs_dispatcher = _torch_layer or _load_torch_layer()
+        operators, needs_dispatcher = _torch_layer or _load_torch_layer()
         values = getattr(a, "_values", None)  # whoever passes no matrix hears of it from eager
         if needs_dispatcher(x, values, *terms):
-            return torch_ops
+            return operators
     return eager
 
 

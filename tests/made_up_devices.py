@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.kernel_table import layers
 from sparse_gemm import _C
-from sparse_gemm.planning import Problem
+from sparse_gemm.planning.plans import Problem
 
 D = _C.DType
 P = _C.Pattern

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 import sparse_gemm as sg
-from sparse_gemm import planning, reference, torch_ops
-from sparse_gemm.eager import Options
-from sparse_gemm.epilogue import Terms
+from sparse_gemm import reference
+from sparse_gemm.gemm.eager import Options
+from sparse_gemm.gemm.epilogue import Terms
+from sparse_gemm.planning import plans
+from sparse_gemm.torch_glue import operators
 
 Array = np.ndarray[Any, Any]
 
@@ -166,7 +168,7 @@ def test_the_plan_is_of_the_whole_batch() -> None:
     assert all_three.a_bytes == 3 * one.a_bytes
     assert all_three.multiply_adds == 3 * one.multiply_adds
     assert "3 x D[64,4] = A[64,256]" in str(all_three)
-    assert planning.problem_of(sg.compress(w), 4, None, None, None).batch == 3
+    assert plans.problem_of(sg.compress(w), 4, None, None, None).batch == 3
 
 
 A = sg.compress(sparse((3, 5, 33), np.float32))
@@ -210,8 +212,8 @@ def test_what_does_not_fit_is_refused(call: Callable[[], Any], message: str) -> 
 def test_the_operators_of_torch_take_one_matrix() -> None:
     b = torch.ones(3, 33, 7)
     for call in (
-        lambda: torch_ops.matmul(TORCH_A, b, Terms(), Options()),
-        lambda: torch_ops.linear(b.mT, TORCH_A, Terms(), Options()),
+        lambda: operators.matmul(TORCH_A, b, Terms(), Options()),
+        lambda: operators.linear(b.mT, TORCH_A, Terms(), Options()),
     ):
         with pytest.raises(sg.UnsupportedError, match=r"take one matrix \[M, K\]"):
             call()

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sparse_gemm import _C, cli, compression, selftest
+from sparse_gemm import _C, cli
+from sparse_gemm.cli import selftest
 from sparse_gemm.errors import SparsityError
+from sparse_gemm.format import compression
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import sparse_gemm as sg
-from sparse_gemm import _C, arrays, devices
+from sparse_gemm import _C, arrays
+from sparse_gemm.arrays import devices
 
 NO_DEVICE = _C.cuda_device_count() == 0
 needs_no_device = pytest.mark.skipif(not NO_DEVICE, reason="there is a CUDA device here")
@@ -107,7 +108,7 @@ def pattern_code(pattern: str) -> _C.Pattern:
 def test_sizes_of_packed_storage_agree_with_the_extension(
     pattern: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer_format = pytest.importorskip("sparse_gemm._layer_format", reason="needs torch")
+    layer_format = pytest.importorskip("sparse_gemm.torch_glue.layer_format", reason="needs torch")
     dtype = _C.DType.__members__[name]
     itemsize = 1 if name == "int4" else arrays.NUMPY_DTYPES[dtype].itemsize
     for as_8_bit in (False, True) if pattern == "4:8" else (False,):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sparse_gemm import figures, metadata_orders
+from sparse_gemm import metadata_orders
+from sparse_gemm.cli import figures
 
 COMMITTED = Path(__file__).parent.parent / "docs" / "figures"
 SVG = "{http://www.w3.org/2000/svg}"

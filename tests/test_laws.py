@@ -61,6 +61,59 @@ def test_rooms_include_only_what_lies_below_them(path: Path) -> None:
             assert room(target) in ALLOWED[room(path)], f"{relative(path)} includes {name}"
 
 
+# The same for the Python package: rooms, and the modules outside of any, which have a name each.
+PYTHON_BASE = {"_C", "errors"}
+PYTHON_ALLOWED = {
+    "arrays": set(),
+    "format": {"arrays"},
+    "gemm": {"arrays", "format"},
+    "planning": {"arrays", "format", "gemm"},
+    "torch_glue": {"arrays", "format", "gemm"},
+    "ops": {"arrays", "format", "gemm", "torch_glue"},
+    "nn": {"arrays", "format", "gemm", "planning", "torch_glue", "ops"},
+    "reference": set(),
+    "metadata_orders": set(),
+    "checkpoints": {"arrays", "format", "metadata_orders"},
+}
+PYTHON_DOORS = {"__init__", "__main__", "cli"}  # they lie above all the others
+
+
+def python_room(path: Path) -> str:
+    return path.relative_to(ROOT / "sparse_gemm").with_suffix("").parts[0]
+
+
+def imports(path: Path) -> list[str]:
+    """What a file imports of the package, dotted, wherever in the file it does so."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{relative(path)} has a relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in found if name.partition(".")[0] == "sparse_gemm"]
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=relative)
+def test_python_rooms_import_only_what_lies_below_them(path: Path) -> None:
+    here = python_room(path)
+    if here in PYTHON_DOORS | PYTHON_BASE:
+        return
+    allowed = PYTHON_ALLOWED[here] | PYTHON_BASE | {here}
+    for name in imports(path):
+        assert name.split(".")[1] in allowed, f"{relative(path)} imports {name}"
+
+
+def test_python_rooms_have_one_order() -> None:
+    """Each room is listed after all that it may import: so there is no cycle among them."""
+    listed: set[str] = set()
+    for name, below in PYTHON_ALLOWED.items():
+        assert below <= listed, name
+        listed.add(name)
+    folders = {path.parent.name for path in (ROOT / "sparse_gemm").glob("*/__init__.py")}
+    assert folders <= listed | PYTHON_DOORS
+
+
 @pytest.mark.parametrize("path", CXX, ids=relative)
 def test_python_and_torch_stay_out_of_the_core(path: Path) -> None:
     for name in includes(path):
@@ -98,11 +151,12 @@ def test_functions_stay_short(path: Path) -> None:
             assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
 
 
-def test_only_selftest_cli_and_info_print() -> None:
+def test_only_the_command_line_prints() -> None:
     for path in PYTHON:
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
         prints = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
-        assert not prints or path.stem in ("cli", "selftest"), relative(path)
+        rooms = path.relative_to(ROOT).parts
+        assert not prints or "cli" in rooms or path.stem == "cli", relative(path)
 
 
 def test_the_stub_lists_what_the_extension_has() -> None:

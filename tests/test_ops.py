@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import sparse_gemm as sg
-from sparse_gemm import _C, type_rules
+from sparse_gemm import _C
+from sparse_gemm.gemm import type_rules
 
 RNG = np.random.default_rng(0)
 

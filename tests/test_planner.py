@@ -27,7 +27,8 @@ from made_up_devices import (
 )
 
 import sparse_gemm as sg
-from sparse_gemm import _C, planning, tuning
+from sparse_gemm import _C
+from sparse_gemm.planning import plans, tuning
 
 ROOT = Path(__file__).parent.parent
 
@@ -254,16 +255,16 @@ def test_no_layer_of_llama_3_or_qwen_is_predicted_to_lose_to_dense(
 
 
 def test_a_plan_that_would_lose_says_so() -> None:
-    text = str(planning._cuda_plan(problem(64, 4096, 64), H100))
+    text = str(plans._cuda_plan(problem(64, 4096, 64), H100))
     found = plan(H100, 64, 4096, 64)
     assert ("lose to dense" in text) == (found.predicted_us > found.dense_us)
-    wide = planning._cuda_plan(problem(4096, 8192, 4096), H100)
+    wide = plans._cuda_plan(problem(4096, 8192, 4096), H100)
     assert wide.predicted_us > wide.dense_us  # dense has wgmma
     assert "this would lose to dense" in str(wide)
 
 
 def test_a_plan_prints() -> None:
-    shown = planning._cuda_plan(problem(4096, 16, 4096), H100)
+    shown = plans._cuda_plan(problem(4096, 16, 4096), H100)
     assert isinstance(shown, sg.Plan)
     assert shown.multiply_adds == 4096 * 16 * 2048
     lines = str(shown).splitlines()
@@ -275,8 +276,8 @@ def test_a_plan_prints() -> None:
     assert f"workspace  {shown.workspace_bytes / 1e6:.2f} MB" in text
     assert f"predicted  {shown.predicted_us:.1f} us, bound by DRAM" in text
     assert "us (predicted): 1." in lines[-1]
-    assert "int4 is multiplied as int8" in str(planning._cuda_plan(problem(64, 1, 64, "s4"), H100))
-    assert "as int8" not in str(planning._cuda_plan(problem(64, 1, 64, "s4"), A100))
+    assert "int4 is multiplied as int8" in str(plans._cuda_plan(problem(64, 1, 64, "s4"), H100))
+    assert "as int8" not in str(plans._cuda_plan(problem(64, 1, 64, "s4"), A100))
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(0, 5, 64), (64, 0, 64), (64, 5, 0)])
@@ -285,7 +286,7 @@ def test_empty_problems_have_plans(m: int, n: int, k: int) -> None:
     assert found.num_tiles == found.num_whole_tiles == (0 if m == 0 or n == 0 else 1)
     assert found.num_ctas == found.num_tiles
     assert found.workspace_bytes == 0
-    assert "D[" in str(planning._cuda_plan(problem(m, n, k), A100))
+    assert "D[" in str(plans._cuda_plan(problem(m, n, k), A100))
 
 
 def test_a_batch_is_as_many_tiles() -> None:

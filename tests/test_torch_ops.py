@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch_helpers import masked_linear, random_input  # noqa: E402
 
 import sparse_gemm as sg  # noqa: E402
-from sparse_gemm import torch_ops, torch_state  # noqa: E402, torch_state
+from sparse_gemm.arrays import torch_state  # noqa: E402, torch_state
+from sparse_gemm.torch_glue import operators  # noqa: E402, torch_state
 
 # torch.jit says on every use, torch's own included, that it is on its way out.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -264,7 +265,7 @@ def test_every_way_to_want_a_gradient_is_refused(differentiate):
 def test_a_bias_that_requires_grad_is_named_by_the_operator():
     layer = make_layer().requires_grad_(True)
     with pytest.raises(RuntimeError, match="bias requires grad"):
-        torch_ops.call_linear(
+        operators.call_linear(
             random_input(2, IN), layer.values, layer.metadata, OUT, IN, "2:4", layer.bias
         )
 

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 import sparse_gemm as sg
-from sparse_gemm import _C, cli, tuned_choices
-from sparse_gemm.tuned_choices import Choice, Key
+from sparse_gemm import _C, cli
+from sparse_gemm.planning import tuned_choices
+from sparse_gemm.planning.tuned_choices import Choice, Key
 
 KEY = Key("f16", "aligned", "float16", False, 0, 4096, 16, 4096, 1)
 CHOICE = Choice("sm80_64x16", "split", 108, 12.5)
@@ -138,8 +139,8 @@ def test_a_section_that_is_no_list_is_empty(folder: Path) -> None:
 
 WRITER = """
 import sys
-from sparse_gemm import tuned_choices
-from sparse_gemm.tuned_choices import Choice, Key
+from sparse_gemm.planning import tuned_choices
+from sparse_gemm.planning.tuned_choices import Choice, Key
 process = int(sys.argv[1])
 for i in range(20):
     key = Key("f16", "aligned", "float16", False, 0, 1 + process, 1, 1 + i, 1)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparse_gemm import _C, workspace
-from sparse_gemm.arrays import ArrayKind, kind_of
+from sparse_gemm import _C
+from sparse_gemm.arrays import ArrayKind, kind_of, workspace
 
 X = np.zeros(1, np.float16)
 

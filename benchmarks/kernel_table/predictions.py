@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.kernel_table.layers import DEVICES, MODELS, TOKENS, Layer
 from sparse_gemm import _C
-from sparse_gemm.planning import Problem
+from sparse_gemm.planning.plans import Problem
 
 _D, _P = _C.DType, _C.Pattern
 _HALF = {"f16": _D.float16, "bf16": _D.bfloat16}

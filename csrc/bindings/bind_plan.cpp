@@ -325,7 +325,7 @@ void load_tuned_choices(int device) {
   if ((loaded.load(std::memory_order_acquire) & bit) != 0) return;
   // First the mark, then the file: whoever reads it may ask for plans.
   if ((loaded.fetch_or(bit) & bit) != 0) return;
-  py::module_::import("sparse_gemm.tuned_choices").attr("load")(device);
+  py::module_::import("sparse_gemm.planning.tuned_choices").attr("load")(device);
 }
 
 void bind_plan(py::module_& m) {

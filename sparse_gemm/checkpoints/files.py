@@ -20,7 +20,7 @@ from sparse_gemm.checkpoints.formats.ours import (
 from sparse_gemm.checkpoints.safetensors_writer import ModelWriter, atomic_file
 from sparse_gemm.checkpoints.tensors import Array
 from sparse_gemm.checkpoints.weight import DENSE_DTYPES, FLOATS, Weight
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.format.tensor import Sparse24Tensor
 
 __all__ = ["load", "save", "weight_of"]
 

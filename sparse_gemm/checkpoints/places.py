@@ -12,7 +12,7 @@ import numpy as np
 from sparse_gemm.checkpoints.errors import CheckpointError
 from sparse_gemm.checkpoints.tensors import Array
 from sparse_gemm.checkpoints.weight import Weight, row_blocks, stored_extents
-from sparse_gemm.compression import compress
+from sparse_gemm.format.compression import compress
 
 __all__ = ["canonical_weight", "nibbles_of", "packed_nibbles", "require_matrix"]
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from sparse_gemm.checkpoints.errors import CheckpointError
 from sparse_gemm.checkpoints.tensors import Array
-from sparse_gemm.compression import compress
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.tensor import Sparse24Tensor, pack_nibbles, unpack_nibbles
+from sparse_gemm.format.compression import compress
+from sparse_gemm.format.tensor import Sparse24Tensor, pack_nibbles, unpack_nibbles
 
 __all__ = [
     "DENSE_DTYPES",

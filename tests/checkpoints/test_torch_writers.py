@@ -12,7 +12,7 @@ from checkpoint_cases import equal, halves, sparse_matrix
 from sparse_gemm.checkpoints import CheckpointError, convert, inspect, load
 from sparse_gemm.checkpoints.formats.torch_cutlass import decode_torch_cutlass, encode_torch_cutlass
 from sparse_gemm.checkpoints.torch_file import TorchFile
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.format.tensor import Sparse24Tensor
 
 torch = pytest.importorskip("torch")
 conversions = pytest.importorskip("torch.sparse._semi_structured_conversions")

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from sparse_gemm import _C, arrays
+from sparse_gemm import _C
+from sparse_gemm.arrays import ArrayKind, lookup
 
 _CUDA_FUNCTIONS = (
     *("prune", "check", "compress", "decompress", "pack", "unpack", "gemm"),
@@ -38,10 +39,10 @@ class EmulatedDevice:
 
     def install(self) -> None:
         """Wraps the package; to be called before it has seen any array."""
-        for key, make in arrays._MAKERS.items():
-            arrays._MAKERS[key] = self._recording(make)
-        arrays._kinds.clear()
-        arrays._kind_of_type.clear()
+        for key, make in lookup._MAKERS.items():
+            lookup._MAKERS[key] = self._recording(make)
+        lookup._kinds.clear()
+        lookup._kind_of_type.clear()
         for name in _CUDA_FUNCTIONS:
             setattr(_C, f"cuda_{name}", self._registering(getattr(_C, f"cuda_{name}")))
 
@@ -76,8 +77,8 @@ class EmulatedDevice:
         assert self._runtime.cudaStreamCreate(ctypes.byref(stream)) == 0
         return int(stream.value or 0)
 
-    def _recording(self, make: Callable[[], arrays.ArrayKind]) -> Callable[[], arrays.ArrayKind]:
-        def make_recording() -> arrays.ArrayKind:
+    def _recording(self, make: Callable[[], ArrayKind]) -> Callable[[], ArrayKind]:
+        def make_recording() -> ArrayKind:
             kind = make()
 
             def address(x: Any) -> int:
@@ -126,7 +127,7 @@ class _Given(threading.local):
     """
 
     def __init__(self) -> None:
-        self.arrays: list[tuple[arrays.ArrayKind, Any]] = []
+        self.arrays: list[tuple[ArrayKind, Any]] = []
 
 
 class RegisteredSpans:
@@ -165,7 +166,7 @@ class RegisteredSpans:
         )
 
 
-def byte_span(kind: arrays.ArrayKind, x: Any) -> tuple[int, int]:
+def byte_span(kind: ArrayKind, x: Any) -> tuple[int, int]:
     """The first byte of `x` and that after its last."""
     begin = end = kind.address(x)
     if 0 in x.shape:

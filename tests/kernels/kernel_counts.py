@@ -36,7 +36,7 @@ from typed_cases import (
 
 import sparse_gemm as sg
 from sparse_gemm import reference
-from sparse_gemm.tuning import forced
+from sparse_gemm.planning.tuning import forced
 
 GROUP_SIZES = {"s4_f16": 128, "s4_bf16": 128}  # as these weights are used; others have no groups
 SECTOR_BYTES = 32

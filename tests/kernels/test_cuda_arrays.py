@@ -16,7 +16,8 @@ import stand_in_cupy
 from device_arrays import Array
 
 import sparse_gemm as sg
-from sparse_gemm import arrays, reference
+from sparse_gemm import reference
+from sparse_gemm.arrays import lookup
 
 RNG = np.random.default_rng(0)
 W = reference.prune(RNG.integers(-4, 5, (30, 70)).astype(np.float16))
@@ -30,8 +31,8 @@ def cupy(emulator: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The stand-in as the module cupy, unknown to the package before and after."""
     monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.module())
     yield sys.modules["cupy"]
-    arrays._kinds.pop(("cupy", "ndarray"), None)
-    arrays._kind_of_type.pop(stand_in_cupy.ndarray, None)
+    lookup._kinds.pop(("cupy", "ndarray"), None)
+    lookup._kind_of_type.pop(stand_in_cupy.ndarray, None)
 
 
 class ByInterface:

@@ -23,9 +23,10 @@ from typed_cases import (
 )
 
 import sparse_gemm as sg
-from sparse_gemm import device_format, reference
-from sparse_gemm.patterns import pack_nibbles
-from sparse_gemm.tuning import forced
+from sparse_gemm import reference
+from sparse_gemm.format import device_format
+from sparse_gemm.format.patterns import pack_nibbles
+from sparse_gemm.planning.tuning import forced
 
 NAMES = names_on_this_device()
 WEIGHT_ONLY = [name for name in NAMES if TYPES[name].is_weight_only]

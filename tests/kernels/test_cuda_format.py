@@ -13,7 +13,8 @@ from device_arrays import Array, Library
 from packed_specification import Case, packed_by_the_specification, packed_scales
 
 import sparse_gemm as sg
-from sparse_gemm import _C, device_format, reference
+from sparse_gemm import _C, reference
+from sparse_gemm.format import device_format
 
 FLOAT16 = np.dtype(np.float16)
 CASES = [

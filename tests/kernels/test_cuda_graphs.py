@@ -22,7 +22,7 @@ from typed_cases import (
 
 import sparse_gemm as sg
 from sparse_gemm import _C, reference
-from sparse_gemm.tuning import forced
+from sparse_gemm.planning.tuning import forced
 
 # What nvcc's registration and launches import, and what the extension asks for itself. None of it
 # waits, allocates, copies or fills memory, or makes streams or events.

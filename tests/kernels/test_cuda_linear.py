@@ -12,7 +12,7 @@ from device_arrays import Array, Library
 
 import sparse_gemm as sg
 from sparse_gemm import _C, reference
-from sparse_gemm.epilogue import Terms
+from sparse_gemm.gemm.epilogue import Terms
 
 FLOAT16, BFLOAT16, FLOAT32 = map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32))
 DTYPES = (FLOAT16, BFLOAT16)
@@ -240,7 +240,8 @@ def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
 ) -> None:
     """It asks for CUDA tensors; there are none on the emulated device, so it is told of some."""
     torch = pytest.importorskip("torch")
-    from sparse_gemm import eager, torch_shortcut
+    from sparse_gemm.gemm import eager
+    from sparse_gemm.torch_glue import shortcut
 
     w = torch.randint(-4, 5, (30, 128)).half()
     if group_size is None:
@@ -250,10 +251,10 @@ def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
     x, bias = torch.ones(5, 128).half(), torch.ones(30).half() if has_bias else None
     calls: list[tuple[Any, ...]] = []
     recorder = SimpleNamespace(cuda_gemm=lambda *arguments: calls.append(arguments))
-    monkeypatch.setattr(torch_shortcut, "_C", recorder)
-    monkeypatch.setattr(torch_shortcut, "_is_on", lambda *_: True)
+    monkeypatch.setattr(shortcut, "_C", recorder)
+    monkeypatch.setattr(shortcut, "_is_on", lambda *_: True)
     monkeypatch.setattr(eager._C, "cuda_gemm", recorder.cuda_gemm)
-    y = torch_shortcut.linear(x, a, bias, "relu")
+    y = shortcut.linear(x, a, bias, "relu")
     eager.linear(x, a, Terms(bias, "relu"), eager.Options())
     assert y is not None
     short, long = calls

@@ -13,7 +13,8 @@ from device_arrays import Library
 from typed_cases import rows_on_this_device
 
 import sparse_gemm as sg
-from sparse_gemm import _C, reference, workspace
+from sparse_gemm import _C, reference
+from sparse_gemm.arrays import workspace
 
 M, N, K = 150, 20, 304  # 5 stages of fp16 or 3 of int8, the last one not full
 STAGE_K = 64

@@ -15,7 +15,8 @@ import pytest
 from device_arrays import Library
 
 import sparse_gemm as sg
-from sparse_gemm import _C, tuned_choices, tuning
+from sparse_gemm import _C
+from sparse_gemm.planning import tuned_choices, tuning
 
 M, K = 100, 256
 
@@ -133,7 +134,8 @@ def test_where_nothing_can_be_kept_the_choice_is_the_processs(
 ANOTHER = """
 import numpy as np
 import sparse_gemm as sg
-from sparse_gemm import _C, tuned_choices
+from sparse_gemm import _C
+from sparse_gemm.planning import tuned_choices
 loaded = []
 load = tuned_choices.load
 tuned_choices.load = lambda device: (loaded.append(device), load(device))

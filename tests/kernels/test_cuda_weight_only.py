@@ -16,7 +16,7 @@ from device_arrays import Array, Library
 from typed_cases import rows_on_this_device
 
 import sparse_gemm as sg
-from sparse_gemm.tuning import forced
+from sparse_gemm.planning.tuning import forced
 
 FLOAT16, BFLOAT16, FLOAT32 = map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32))
 INT8, INT4 = np.dtype(np.int8), np.dtype(ml_dtypes.int4)

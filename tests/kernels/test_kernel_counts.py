@@ -24,7 +24,7 @@ from typed_cases import (
 import sparse_gemm as sg
 from benchmarks.kernel_table import document
 from sparse_gemm import _C, reference
-from sparse_gemm.tuning import forced
+from sparse_gemm.planning.tuning import forced
 
 # Counts owe nothing to the seed.
 IS_SWEEP = int(os.environ.get("EMULATOR_SEED", "0")) > 1

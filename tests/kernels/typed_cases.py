@@ -13,7 +13,7 @@ from device_arrays import Array, Library
 
 import sparse_gemm as sg
 from sparse_gemm import _C, reference
-from sparse_gemm.tensor import pack_nibbles
+from sparse_gemm.format.tensor import pack_nibbles
 
 DTYPES = {
     "float32": np.dtype(np.float32),

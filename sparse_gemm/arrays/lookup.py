@@ -1,6 +1,6 @@
 """Array kinds: NumPy, torch and CuPy arrays behind one small table of functions.
 
-Everything that differs between array libraries is in `array_kinds`: how to ask an array for its
+Everything that differs between array libraries is in `kinds`: how to ask an array for its
 address, strides and device, and how to make a new one beside it. The rest of the package sees
 `ArrayKind` alone. A new kind is one more function there that fills the table and one more row in
 `_MAKERS`.
@@ -19,25 +19,9 @@ from functools import partial
 
 import numpy as np
 
-from sparse_gemm.array_kinds import (
-    NUMPY_DTYPES,
-    Array,
-    ArrayKind,
-    available_threads,
-    cupy_kind,
-    numpy_kind,
-    torch_kind,
-)
+from sparse_gemm.arrays.kinds import Array, ArrayKind, cupy_kind, numpy_kind, torch_kind
 
-__all__ = [
-    "NUMPY_DTYPES",
-    "Array",
-    "ArrayKind",
-    "adopted",
-    "available_threads",
-    "kind_of",
-    "require_same_kind",
-]
+__all__ = ["adopted", "kind_of", "require_same_kind"]
 
 _DLPACK_CUDA = 2  # kDLCUDA, a device type of the DLPack protocol
 

@@ -23,16 +23,14 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from sparse_gemm import _state_dict, ops, torch_ops
-from sparse_gemm._layer_format import (
-    check_bias,
-    check_choice,
-    check_dtype,
-    describe_violation,
-    is_packed,
-    stored_shapes,
-)
-from sparse_gemm._layer_quantized import (
+from sparse_gemm import ops
+from sparse_gemm.arrays.devices import BACKENDS, storage_backend
+from sparse_gemm.arrays.torch_state import autocast
+from sparse_gemm.errors import SparsityError
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.gemm.epilogue import ACTIVATIONS
+from sparse_gemm.nn import state_dicts
+from sparse_gemm.nn.quantized import (
     check_quantized,
     compressed,
     dense_weight,
@@ -42,15 +40,18 @@ from sparse_gemm._layer_quantized import (
     type_of_layer,
     values_dtype,
 )
-from sparse_gemm._layer_storage import CompressedWeight
-from sparse_gemm._state_dict import compressed_state_dict
-from sparse_gemm.devices import BACKENDS, storage_backend
-from sparse_gemm.epilogue import ACTIVATIONS
-from sparse_gemm.errors import SparsityError
-from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.torch_state import autocast
+from sparse_gemm.nn.storage import CompressedWeight
+from sparse_gemm.torch_glue import operators
+from sparse_gemm.torch_glue.layer_format import (
+    check_bias,
+    check_choice,
+    check_dtype,
+    describe_violation,
+    is_packed,
+    stored_shapes,
+)
 
-__all__ = ["SparseLinear", "compressed_state_dict"]
+__all__ = ["SparseLinear"]
 
 # The nibble of an all-zero group (docs/format.md), in both halves of a byte of metadata.
 _ALL_ZERO_GROUPS = 0xEE
@@ -252,7 +253,7 @@ class SparseLinear(CompressedWeight):
         if self.quantize is not None:
             return dense_weight(self.compressed, self.dtype)
         shape = (self.out_features, self.in_features)
-        return torch_ops.to_dense(self.values, self.metadata, *shape, self.pattern)
+        return operators.to_dense(self.values, self.metadata, *shape, self.pattern)
 
     @weight.setter
     def weight(self, value: Any) -> None:
@@ -294,7 +295,7 @@ class SparseLinear(CompressedWeight):
             values = values if self.quantize is not None else autocast(values, dtype)
         has_groups = self.group_size is not None
         extents = (self.out_features, self.in_features)
-        return torch_ops.call_linear(
+        return operators.call_linear(
             *(input, values, self.metadata, *extents, self.pattern, bias),
             activation=self.activation,
             backend=self.backend,
@@ -334,7 +335,7 @@ class SparseLinear(CompressedWeight):
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
-        if _state_dict.save_compressed.get():
+        if state_dicts.save_compressed.get():
             canonical = self._canonical_buffers()
             for name in ("values", "metadata", "scale"):
                 part = canonical[name]
@@ -356,11 +357,11 @@ class SparseLinear(CompressedWeight):
     ) -> None:
         """Loads either set of keys: all of this layer's tensors, or, if any is unfit, none."""
         assign = bool(local_metadata.get("assign_to_params_buffers", False))
-        target = _state_dict.Target(
+        target = state_dicts.Target(
             *(self.out_features, self.in_features, self.pattern, self.values, self.bias),
             *(assign, storage_backend(self.backend), self.scale, self.group_size, self.dtype),
         )
-        incoming, errors = _state_dict.read_layer(target, state_dict, prefix)
+        incoming, errors = state_dicts.read_layer(target, state_dict, prefix)
         if errors:
             error_msgs.extend(errors)
             return
@@ -371,7 +372,7 @@ class SparseLinear(CompressedWeight):
         super()._load_from_state_dict(
             *(state_dict, prefix, local_metadata, strict, missing_keys, unknown, error_msgs)
         )
-        ours = {prefix + name for name in _state_dict.WEIGHT_NAMES}
+        ours = {prefix + name for name in state_dicts.WEIGHT_NAMES}
         unexpected_keys.extend(key for key in unknown if key not in ours)
         if incoming is not None:
             self._store(incoming, assign)

@@ -7,12 +7,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from sparse_gemm import quantization, torch_ops
 from sparse_gemm._C import DType
-from sparse_gemm._layer_format import check_choice, stored_scales_shape
 from sparse_gemm.arrays import kind_of
-from sparse_gemm.compression import compress
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.format import quantization
+from sparse_gemm.format.compression import compress
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.torch_glue import operators
+from sparse_gemm.torch_glue.layer_format import check_choice, stored_scales_shape
 
 __all__ = [
     "check_quantized",
@@ -134,7 +135,7 @@ def dense_weight(a: Sparse24Tensor, dtype: torch.dtype) -> Tensor:
     Scales of groups are rounded to `dtype` before, those of rows are not.
     """
     m, k = a.shape
-    dense = torch_ops.to_dense(a._values, a._metadata, m, k, a.pattern)
+    dense = operators.to_dense(a._values, a._metadata, m, k, a.pattern)
     if a.scale is None:
         return dense
     if dense.dtype is torch.uint8:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from sparse_gemm import _C
-from sparse_gemm._tensor_checks import check_group_size
 from sparse_gemm.arrays import NUMPY_DTYPES, Array, ArrayKind, adopted, kind_of
-from sparse_gemm.compression import compress
-from sparse_gemm.devices import device_for
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.arrays.devices import device_for
+from sparse_gemm.format.compression import compress
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.format.tensor_checks import check_group_size
 
 __all__ = ["quantize"]
 

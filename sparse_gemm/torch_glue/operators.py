@@ -2,7 +2,7 @@
 
 Each takes a compressed matrix [M, K] as its parts (values, metadata, M, K, pattern; and scales of
 groups, where there are any), canonical or packed, so that compilers, exporters and tracers see
-nothing but tensors. Values of uint8 are int4's, two a byte. Fake kernels (`torch_fakes`) give
+nothing but tensors. Values of uint8 are int4's, two a byte. Fake kernels (`fakes`) give
 shapes and dtypes without data; the real ones call `eager`. None has a backward or a batching rule,
 and says so.
 
@@ -18,15 +18,18 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from sparse_gemm import _C, device_format, eager, torch_fakes
-from sparse_gemm._layer_format import is_packed
+from sparse_gemm import _C
 from sparse_gemm.arrays import kind_of
-from sparse_gemm.devices import device_for, storage_backend
-from sparse_gemm.eager import Options
-from sparse_gemm.epilogue import Terms
+from sparse_gemm.arrays.devices import device_for, storage_backend
 from sparse_gemm.errors import UnsupportedError
-from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.torch_fakes import check_parts
+from sparse_gemm.format import device_format
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.gemm import eager
+from sparse_gemm.gemm.eager import Options
+from sparse_gemm.gemm.epilogue import Terms
+from sparse_gemm.torch_glue import fakes
+from sparse_gemm.torch_glue.fakes import check_parts
+from sparse_gemm.torch_glue.layer_format import is_packed
 
 __all__ = [
     "call_linear",
@@ -303,9 +306,9 @@ def _vmap_kernel(name: str) -> Callable[..., NoReturn]:
 
 def _register() -> None:
     kernels: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-        "linear": (_linear_kernel, torch_fakes.linear),
-        "matmul": (_matmul_kernel, torch_fakes.matmul),
-        "to_dense": (_to_dense_kernel, torch_fakes.to_dense),
+        "linear": (_linear_kernel, fakes.linear),
+        "matmul": (_matmul_kernel, fakes.matmul),
+        "to_dense": (_to_dense_kernel, fakes.to_dense),
     }
     for name, (kernel, fake) in kernels.items():
         # `ops` knows which devices have a backend and says it better than the dispatcher would.

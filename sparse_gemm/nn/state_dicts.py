@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from sparse_gemm._C import DType
-from sparse_gemm._layer_format import (
+from sparse_gemm.arrays import kind_of
+from sparse_gemm.errors import SparsityError
+from sparse_gemm.format.compression import compress
+from sparse_gemm.format.quantization import quantize
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.torch_glue.layer_format import (
     LAYER_DTYPES,
     describe_violation,
     stored_scales_shape,
     stored_shapes,
 )
-from sparse_gemm.arrays import kind_of
-from sparse_gemm.compression import compress
-from sparse_gemm.errors import SparsityError
-from sparse_gemm.quantization import quantize
-from sparse_gemm.tensor import Sparse24Tensor
 
 __all__ = ["compressed_state_dict", "read_layer", "save_compressed"]
 

@@ -2,7 +2,7 @@
 # mypy: disable-error-code="no-any-return"
 """What the reference implementation does around the product: scales, epilogue, rounding.
 
-Nothing here knows the compression format; `reference` does.
+Nothing here knows the compression format; `matrices` does.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ import operator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sparse_gemm import _C, device_format, type_rules
+from sparse_gemm import _C
 from sparse_gemm.arrays import available_threads
-from sparse_gemm.devices import CPU, device_for
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.arrays.devices import CPU, device_for
+from sparse_gemm.format import device_format
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.gemm import type_rules
 
 # Beyond any memory, and far enough from 2^63 for counts of operations.
 _MAX_TOKENS = 2**40

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from sparse_gemm._layer_format import check_bias, check_dtype, describe_violation
-from sparse_gemm._layer_quantized import check_quantized
 from sparse_gemm.errors import SparsityError, UnsupportedError
-from sparse_gemm.nn import SparseLinear
-from sparse_gemm.planning import plan
+from sparse_gemm.nn.linear import SparseLinear
+from sparse_gemm.nn.quantized import check_quantized
+from sparse_gemm.planning.plans import plan
+from sparse_gemm.torch_glue.layer_format import check_bias, check_dtype, describe_violation
 
 __all__ = ["SparsifyEntry", "SparsifyReport", "sparsify"]
 

@@ -10,7 +10,7 @@ from sparse_gemm.arrays import Array, available_threads, require_same_kind
 from sparse_gemm.errors import SparsityError
 
 if TYPE_CHECKING:
-    from sparse_gemm.tensor import Sparse24Tensor
+    from sparse_gemm.format.tensor import Sparse24Tensor
 
 __all__ = ["check_group_size", "check_parts"]
 

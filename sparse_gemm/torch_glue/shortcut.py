@@ -13,11 +13,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sparse_gemm import _C, type_rules, workspace
-from sparse_gemm.devices import CPU
-from sparse_gemm.epilogue import ACTIVATION_CODES
-from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.torch_state import PLAIN_TYPES, is_watched, prefers_float16_sums
+from sparse_gemm import _C
+from sparse_gemm.arrays import workspace
+from sparse_gemm.arrays.devices import CPU
+from sparse_gemm.arrays.torch_state import PLAIN_TYPES, is_watched, prefers_float16_sums
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.gemm import type_rules
+from sparse_gemm.gemm.epilogue import ACTIVATION_CODES
 
 # Torch without CUDA lacks it, and has no tensor that would ask for it.
 _current_stream: Callable[[int], int] = getattr(torch._C, "_cuda_getCurrentRawStream", lambda _: 0)

@@ -14,20 +14,20 @@ _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
 
 
 def _info(_: argparse.Namespace) -> int:
-    from sparse_gemm import info
+    from sparse_gemm.cli import info
 
     print(info.report())
     return 0
 
 
 def _selftest(arguments: argparse.Namespace) -> int:
-    from sparse_gemm import selftest
+    from sparse_gemm.cli import selftest
 
     return selftest.run(isa=arguments.isa)
 
 
 def _draw(arguments: argparse.Namespace) -> int:
-    from sparse_gemm import figures
+    from sparse_gemm.cli import figures
 
     for path in figures.draw_all(arguments.out_dir):
         print(path)
@@ -35,7 +35,8 @@ def _draw(arguments: argparse.Namespace) -> int:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from sparse_gemm import errors, tuned_choices, tuning
+    from sparse_gemm import errors
+    from sparse_gemm.planning import tuned_choices, tuning
 
     try:
         a = tuning.random_matrix(

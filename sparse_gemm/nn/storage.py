@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparse_gemm import torch_ops
-from sparse_gemm._layer_format import is_packed
-from sparse_gemm.devices import storage_backend
+from sparse_gemm.arrays.devices import storage_backend
+from sparse_gemm.arrays.torch_state import needs_dispatcher
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.tensor import Sparse24Tensor
-from sparse_gemm.torch_state import needs_dispatcher
+from sparse_gemm.format.tensor import Sparse24Tensor
+from sparse_gemm.torch_glue import operators
+from sparse_gemm.torch_glue.layer_format import is_packed
 
 __all__ = ["CompressedWeight"]
 
@@ -66,7 +66,7 @@ class CompressedWeight(torch.nn.Module):
         size = self.group_size
         row_scale, group_scales = (scale, None) if size is None else (None, scale)
         if is_packed(values):
-            return torch_ops.operand(
+            return operators.operand(
                 *(values, metadata, *shape, self.pattern),
                 group_scale=group_scales,
                 group_size=size,

@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparse_gemm import _C, tuned_choices
-from sparse_gemm._device_work import DeviceWork
+from sparse_gemm import _C
 from sparse_gemm.arrays import NUMPY_DTYPES, Array
-from sparse_gemm.devices import CPU
-from sparse_gemm.eager import Options, linear
-from sparse_gemm.epilogue import Terms
+from sparse_gemm.arrays.devices import CPU
 from sparse_gemm.errors import UnsupportedError
-from sparse_gemm.planning import Problem, problem_of
-from sparse_gemm.tensor import PACKED_DTYPES, Sparse24Tensor
-from sparse_gemm.tuned_choices import Choice, Key
+from sparse_gemm.format.tensor import PACKED_DTYPES, Sparse24Tensor
+from sparse_gemm.gemm.eager import Options, linear
+from sparse_gemm.gemm.epilogue import Terms
+from sparse_gemm.planning import tuned_choices
+from sparse_gemm.planning.device_work import DeviceWork
+from sparse_gemm.planning.plans import Problem, problem_of
+from sparse_gemm.planning.tuned_choices import Choice, Key
 
 _logger = logging.getLogger("sparse_gemm")
 
@@ -86,9 +87,9 @@ def tune(
     """Times the kernels that can multiply with `a` on its device, and has later calls use the best.
 
     The choice is for matrices of a's shape and types, not for `a` itself, and is kept in a file for
-    later processes (`sparse_gemm.tuned_choices.path()`): for the device's name, the driver and this
-    version of the package. Every kernel's result is compared first, bit for bit on integer data,
-    with that of the kernel that the cost model chooses.
+    later processes (`sparse_gemm.planning.tuned_choices.path()`): for the device's name, the driver
+    and this version of the package. Every kernel's result is compared first, bit for bit on integer
+    data, with that of the kernel that the cost model chooses.
 
     Args:
         a: a compressed matrix on a CUDA device.
@@ -284,7 +285,7 @@ def random_matrix(m: int, k: int, dtype: str, pattern: str = "2:4") -> Sparse24T
     Raises:
         UnsupportedError: there is no CUDA device, or no array library that could use it.
     """
-    from sparse_gemm.compression import compress
+    from sparse_gemm.format.compression import compress
 
     if _C.cuda_device_count() == 0:
         raise UnsupportedError(_C.cuda_unavailable_reason())
@@ -293,7 +294,7 @@ def random_matrix(m: int, k: int, dtype: str, pattern: str = "2:4") -> Sparse24T
     w = (2 * numbers if dtype in ("int8", "int4") else numbers).astype(native)
     if _C.cuda_device(0).emulated:
         return compress(w, pattern=pattern, policy="prune", backend="cuda")
-    from sparse_gemm._device_work import to_device
+    from sparse_gemm.planning.device_work import to_device
 
     a = compress(w, pattern=pattern, policy="prune")
     return Sparse24Tensor(

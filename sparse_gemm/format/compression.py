@@ -11,19 +11,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sparse_gemm import _C, device_format
+from sparse_gemm import _C
 from sparse_gemm.arrays import NUMPY_DTYPES, Array, ArrayKind, adopted, available_threads, kind_of
-from sparse_gemm.device_format import DenseView, matrix_of, matrix_on
-from sparse_gemm.devices import CPU, device_for
+from sparse_gemm.arrays.devices import CPU, device_for
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.patterns import (
+from sparse_gemm.format import device_format
+from sparse_gemm.format.device_format import DenseView, matrix_of, matrix_on
+from sparse_gemm.format.patterns import (
     PACKED_DTYPES,
     PATTERNS,
     pack_nibbles,
     pattern_of,
     unpack_nibbles,
 )
-from sparse_gemm.tensor import Sparse24Tensor
+from sparse_gemm.format.tensor import Sparse24Tensor
 
 _POLICIES = {"raise": _C.Policy.raise_, "prune": _C.Policy.prune}
 

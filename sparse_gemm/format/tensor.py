@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sparse_gemm import _C, device_format
-from sparse_gemm._tensor_checks import check_parts
+from sparse_gemm import _C
 from sparse_gemm.arrays import (
     NUMPY_DTYPES,
     Array,
@@ -16,16 +15,18 @@ from sparse_gemm.arrays import (
     available_threads,
     kind_of,
 )
-from sparse_gemm.device_format import Matrix, matrix_of, matrix_on
-from sparse_gemm.devices import CPU, check_backend, device_for
+from sparse_gemm.arrays.devices import CPU, check_backend, device_for
 from sparse_gemm.errors import UnsupportedError
-from sparse_gemm.patterns import (
+from sparse_gemm.format import device_format
+from sparse_gemm.format.device_format import Matrix, matrix_of, matrix_on
+from sparse_gemm.format.patterns import (
     PACKED_DTYPES,
     PATTERNS,
     pack_nibbles,
     pattern_of,
     unpack_nibbles,
 )
+from sparse_gemm.format.tensor_checks import check_parts
 
 __all__ = [
     "PACKED_DTYPES",

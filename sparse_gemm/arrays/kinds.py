@@ -207,7 +207,7 @@ def torch_kind() -> ArrayKind:
     """Torch's table; imports torch."""
     import torch
 
-    from sparse_gemm import torch_state
+    from sparse_gemm.arrays import torch_state
 
     _C.use_openmp_threads()  # those of the runtime that came with torch
 

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 import ml_dtypes
 import numpy as np
 
-from . import metadata_orders, reference
+from sparse_gemm import metadata_orders, reference
 
 __all__ = ["draw", "draw_all", "figure_names"]
 

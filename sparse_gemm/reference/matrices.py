@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .errors import SparsityError
-from .reference_bits import from_nibbles, pack_nibbles, unpack_nibbles
-from .reference_math import apply_epilogue, is_integer, round_to, scaled
+from sparse_gemm.errors import SparsityError
+from sparse_gemm.reference.arithmetic import apply_epilogue, is_integer, round_to, scaled
+from sparse_gemm.reference.bits import from_nibbles, pack_nibbles, unpack_nibbles
 
 __all__ = ["PATTERNS", "Compressed", "check", "check_metadata", "compress", "decompress"]
 __all__ += ["linear", "matmul", "prune"]

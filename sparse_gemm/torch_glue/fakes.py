@@ -10,17 +10,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sparse_gemm import _C, type_rules
-from sparse_gemm._layer_format import (
+from sparse_gemm import _C
+from sparse_gemm.arrays import kind_of
+from sparse_gemm.format.tensor import PATTERNS
+from sparse_gemm.gemm import type_rules
+from sparse_gemm.gemm.epilogue import ACTIVATIONS
+from sparse_gemm.torch_glue.layer_format import (
     is_packed,
     packed_scales_shape,
     packed_shapes,
     stored_scales_shape,
     stored_shapes,
 )
-from sparse_gemm.arrays import kind_of
-from sparse_gemm.epilogue import ACTIVATIONS
-from sparse_gemm.tensor import PATTERNS
 
 __all__ = ["check_parts", "linear", "matmul", "to_dense"]
 

@@ -4,7 +4,7 @@ User words (tokens, out_features) stop here; below, D[M,N] = A[M,K] @ B[K,N] wit
 A. `linear` hands x.T down as B and y.T as D: both are views, nothing is copied or transposed.
 
 Nothing here asks whether a dispatcher wants to see the call: `ops` does, which is what users call,
-and `torch_ops`, which is what a dispatcher calls.
+and `torch_glue.operators`, which is what a dispatcher calls.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-from sparse_gemm import _C, device_format, type_rules, workspace
-from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind
-from sparse_gemm.devices import CPU, check_backend, device_for, stream_handle
-from sparse_gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
+from sparse_gemm import _C
+from sparse_gemm.arrays import Array, ArrayKind, kind_of, require_same_kind, workspace
+from sparse_gemm.arrays.devices import CPU, check_backend, device_for, stream_handle
 from sparse_gemm.errors import UnsupportedError
-from sparse_gemm.tensor import PACKED_DTYPES, Sparse24Tensor, pack_nibbles
+from sparse_gemm.format import device_format
+from sparse_gemm.format.tensor import PACKED_DTYPES, Sparse24Tensor, pack_nibbles
+from sparse_gemm.gemm import type_rules
+from sparse_gemm.gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
 
 # What `_C.gemm` takes for a bias (address, dtype, stride) and an activation: the epilogue has them.
 _NO_BIAS_NOR_ACTIVATION = (0, int(_C.DType.float32), 1, int(_C.Activation.none))

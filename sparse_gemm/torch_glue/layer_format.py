@@ -10,9 +10,9 @@ from torch import Tensor
 
 from sparse_gemm._C import DType
 from sparse_gemm.arrays import NUMPY_DTYPES
-from sparse_gemm.device_format import stores_as_8_bit
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.patterns import PATTERNS
+from sparse_gemm.format.device_format import stores_as_8_bit
+from sparse_gemm.format.patterns import PATTERNS
 
 __all__ = [
     "LAYER_DTYPES",

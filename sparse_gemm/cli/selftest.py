@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparse_gemm import _C, compression, ops, reference
+from sparse_gemm import _C, ops, reference
 from sparse_gemm.arrays import NUMPY_DTYPES, Array, kind_of
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.tensor import PACKED_DTYPES, PATTERNS
+from sparse_gemm.format import compression
+from sparse_gemm.format.tensor import PACKED_DTYPES, PATTERNS
 
 _SEED = 24
 _SHAPES = ((1, 4), (3, 5), (64, 64), (65, 130), (33, 1000))  # (M, K): whole and ragged
