@@ -113,7 +113,8 @@ $(VENV)/extension.stamp: $(EXTENSION_SOURCES) $(VENV)/nvcc.stamp
 # The C++ under AddressSanitizer and UndefinedBehaviorSanitizer: a copy of the package with an
 # instrumented extension, and the tests that reach all of it without torch.
 SANITIZED := build/sanitize
-SANITIZED_TESTS := tests/test_format.py tests/test_ops.py tests/test_cpu_kernels.py tests/test_parallel.py
+SANITIZED_TESTS := tests/format/test_format.py tests/format/test_tensor.py tests/planning/test_plan.py \
+  $(addprefix tests/gemm/,test_ops.py test_ops_refusals.py test_type_rules.py test_cpu_kernels.py test_parallel.py)
 sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
 	mkdir -p $(SANITIZED)/python/sparse_gemm
 	cp -r $(PYTHON_FILES) $(SANITIZED)/python/sparse_gemm

@@ -1,6 +1,6 @@
 """The emulator's lane maps against CuTe's MMA_Traits, each printed by a host-only program.
 
-Needs the packages that test_cute_layouts names; of them only headers are used.
+Needs the packages that tests/format/test_cute_layouts.py names; of them only headers are used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from test_cute_layouts import headers_of
+from cute_headers import headers_of
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,6 @@
 """Where CUTLASS 3.x puts a group's nibble in E: its own layouts, printed by a host-only program.
 
-Needs g++ and the packages that tests/test_cute_layouts.py names, of which only headers are used.
+Needs g++ and the packages that tests/format/test_cute_layouts.py names: only headers are used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from test_cute_layouts import headers_of
+from cute_headers import headers_of
 
 from sparse_gemm.checkpoints.formats.cutlass_e import Blocks
 

@@ -30,7 +30,7 @@ import sparse_gemm as sg
 from sparse_gemm import _C
 from sparse_gemm.planning import plans, tuning
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def shape_of(plan: _C.CudaPlan) -> tuple[Any, ...]:

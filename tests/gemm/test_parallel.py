@@ -43,7 +43,7 @@ def run_script(body: str) -> subprocess.CompletedProcess[str]:
     """Runs body in a fresh interpreter, where `work(threads)` compresses and checks a matrix."""
     prelude = f"""
 import os, sys, threading, time
-sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+sys.path[:0] = {[str(Path(__file__).parents[1]), *sys.path]!r}
 import numpy as np
 import pytest
 from format_cases import CASE, compress, packed, random_bits

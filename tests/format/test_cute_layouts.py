@@ -6,14 +6,12 @@ nvidia-cuda-runtime, nvidia-cuda-crt and nvidia-cuda-cccl.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from cute_headers import headers_of
 
 from sparse_gemm import metadata_orders
 
@@ -67,18 +65,6 @@ int main() {
 %s
 }
 """
-
-
-def headers_of(package: str, suffix: str) -> Path:
-    """The folder from which the package's header of that name is included."""
-    try:
-        files = importlib.metadata.files(package) or []
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip(f"the package {package} is not installed; its headers are needed")
-    for file in files:
-        if str(file).endswith("/" + suffix):
-            return Path(str(file.locate())).parents[len(Path(suffix).parts) - 1]
-    raise AssertionError(f"{package} holds no {suffix}")
 
 
 @pytest.fixture(scope="module")

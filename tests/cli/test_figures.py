@@ -11,7 +11,7 @@ import pytest
 from sparse_gemm import metadata_orders
 from sparse_gemm.cli import figures
 
-COMMITTED = Path(__file__).parent.parent / "docs" / "figures"
+COMMITTED = Path(__file__).parents[2] / "docs" / "figures"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
