@@ -65,9 +65,11 @@ test-all: lint $(VENV)/slow.stamp sanitize emulator $(PTXAS_LOG)
 	$(BIN)/ctest --test-dir $(EMULATOR) --output-on-failure --parallel $(JOBS)
 	$(WITH_NVCC) $(BIN)/pytest emulator/tests
 	emulator/run $(KERNEL_CASES)
-	emulator/run --device rtx5090 $(FEW_SMS) $(KERNEL_CASES) -m 'not slow'
-	for seed in $$(seq 5); do \
-	  emulator/run --device rtx4090 $(FEW_SMS) --seed $$seed $(KERNEL_CASES) -m 'not slow' || exit; done
+	for device in rtx4090 rtx5090; do \
+	  emulator/run --device $$device $(FEW_SMS) $(KERNEL_CASES) -m 'not slow' || exit; done
+	for device in a100 rtx4090; do for seed in $$(seq 5); do \
+	  emulator/run --device $$device $(FEW_SMS) --seed $$seed $(KERNEL_CASES) \
+	    -m 'not slow' -k 'every or schedules' || exit; done; done
 
 lint: $(VENV)/test.stamp $(VENV)/extension.stamp
 	$(BIN)/ruff check .

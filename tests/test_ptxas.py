@@ -18,9 +18,18 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 LOG = ROOT / "build" / "architectures" / "ptxas.log"
-WITHOUT_FLOAT8 = {"sm_80", "sm_86"}
-ARCHITECTURES = {*WITHOUT_FLOAT8, "sm_89", "sm_90a", "sm_100", "sm_120"}
+CAPABILITIES = {
+    "sm_80": (8, 0),
+    "sm_86": (8, 6),
+    "sm_89": (8, 9),
+    "sm_90a": (9, 0),
+    "sm_100": (10, 0),
+    "sm_120": (12, 0),
+}
+ARCHITECTURES = set(CAPABILITIES)
+MOST_REGISTERS_OF_NOTHING = 8
 FLOAT8 = {"e4m3", "e4m3_e5m2", "e5m2_e4m3", "e5m2"}
+NATIVE = {name: {(8, 9), (12, 0)} for name in FLOAT8} | {"s4": {(8, 0), (8, 6), (8, 9)}}
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +43,26 @@ def test_every_architecture_has_every_row_whose_type_it_has(
     kernels: dict[tuple[str, str], Usage],
 ) -> None:
     assert {architecture for architecture, _ in kernels} == ARCHITECTURES
-    for architecture in ARCHITECTURES:
+    for architecture, capability in CAPABILITIES.items():
         names = " ".join(name for of, name in kernels if of == architecture)
         found = sorted(int(index) for index in re.findall(r"gemm_kernelILi(\d+)E", names))
-        left_out = FLOAT8 if architecture in WITHOUT_FLOAT8 else set[str]()
+        left_out = FLOAT8 if capability < (8, 9) else set[str]()
         rows = _C.cuda_kernels()
         assert found == [row["index"] for row in rows if row["multiply"] not in left_out]
+
+
+def test_rows_have_code_where_the_planner_takes_them_and_nowhere_else(
+    kernels: dict[tuple[str, str], Usage],
+) -> None:
+    rows = {row["index"]: row for row in _C.cuda_kernels()}
+    for (architecture, name), usage in kernels.items():
+        index = re.search(r"gemm_kernelILi(\d+)E", name)
+        if index is None:
+            continue
+        row, capability = rows[int(index[1])], CAPABILITIES[architecture]
+        is_native = capability in NATIVE.get(row["multiply"], CAPABILITIES.values())
+        has_code = usage.registers > MOST_REGISTERS_OF_NOTHING
+        assert has_code == (is_native and capability < row["end_capability"]), (architecture, row)
 
 
 def test_the_other_kernels_are_the_same_everywhere(
