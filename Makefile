@@ -121,10 +121,10 @@ sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
 	mkdir -p $(SANITIZED)/python/sparse_gemm
 	cp -r $(PYTHON_FILES) $(SANITIZED)/python/sparse_gemm
 	$(call build_extension,$(SANITIZED)/cmake,$(SANITIZED)/python/sparse_gemm,\
-	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSPARSE_GEMM_SANITIZE=address$(,)undefined $(CUDA_OPTIONS))
+	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSPARSE_GEMM_SANITIZE=address$(,)undefined -DSPARSE_GEMM_CUDA=off)
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
-	  PYTHONPATH=$(SANITIZED)/python $(BIN)/pytest -o pythonpath= -p no:cacheprovider -m 'not slow' $(SANITIZED_TESTS)
+	  PYTHONPATH=$(SANITIZED)/python $(BIN)/pytest -o pythonpath=tests -p no:cacheprovider -m 'not slow' $(SANITIZED_TESTS)
 
 # The emulator, and beside it the package with an extension whose kernels it can run: the shared
 # runtime, so that the stand-in is taken for it; plain PTX; and line numbers, for its findings.
