@@ -173,7 +173,12 @@ def test_the_stub_lists_what_the_extension_has() -> None:
 def test_no_function_of_one_instruction_set_can_stand_in_for_another() -> None:
     """Weak symbols are merged by the linker: each that an isa file defines must belong to its SIMD
     traits alone, or code built for AVX-512 could run on a machine without it."""
-    traits = {"portable": "Portable", "avx2": "Avx2", "avx512": "Avx512"}
+    traits = {
+        "portable": "Portable",
+        "avx2": "Avx2",
+        "avx512": "Avx512<",
+        "avx512_bf16": "Avx512Bf16",
+    }
     objects = {name: sorted(ROOT.glob(f"build/**/isa_{name}.cpp.o")) for name in traits}
     if not objects["portable"]:
         pytest.skip("the package was not built in this tree, so there are no object files")

@@ -36,6 +36,16 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx512,
      {16, 4, 4},
      "16 FMA chains; four vectors of tokens share each broadcast weight"},
+    {"row_dot_avx512_bf16",
+     CpuKernel::kRowDot,
+     Isa::kAvx512Bf16,
+     {16, 4, 4},
+     "16 accumulators: four rows share each load of the activations from L1"},
+    {"panel_avx512_bf16",
+     CpuKernel::kPanel,
+     Isa::kAvx512Bf16,
+     {16, 4, 4},
+     "16 FMA chains; four vectors of tokens share each broadcast weight"},
 };
 
 constexpr RegisterTile register_tile(CpuKernel kernel, Isa isa) {

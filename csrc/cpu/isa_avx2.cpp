@@ -3,7 +3,7 @@
 
 namespace sparse_gemm::cpu {
 
-const KernelRow* avx2_kernels() {
+std::span<const KernelRow> avx2_kernels() {
   return kKernelRows<Avx2>;
 }
 

@@ -3,7 +3,7 @@
 
 namespace sparse_gemm::cpu {
 
-const KernelRow* avx512_kernels() {
+std::span<const KernelRow> avx512_kernels() {
   return kKernelRows<Avx512>;
 }
 

@@ -3,7 +3,7 @@
 
 namespace sparse_gemm::cpu {
 
-const KernelRow* portable_kernels() {
+std::span<const KernelRow> portable_kernels() {
   return kKernelRows<Portable>;
 }
 

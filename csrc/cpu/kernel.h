@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/dtype.h"
 #include "core/plan.h"
@@ -35,10 +36,9 @@ struct KernelRow {
   KernelFunctions functions;
 };
 
-inline constexpr int kNumKernelRows = 8;  // 2 kernels x 4 element types
-
-const KernelRow* portable_kernels();
-const KernelRow* avx2_kernels();
-const KernelRow* avx512_kernels();
+std::span<const KernelRow> portable_kernels();
+std::span<const KernelRow> avx2_kernels();
+std::span<const KernelRow> avx512_kernels();
+std::span<const KernelRow> avx512_bf16_kernels();
 
 }  // namespace sparse_gemm::cpu

@@ -30,7 +30,7 @@ constexpr KernelFunctions panel_functions() {
 }
 
 template <template <typename> typename Simd>
-inline constexpr KernelRow kKernelRows[kNumKernelRows] = {
+inline constexpr KernelRow kKernelRows[] = {
     {CpuKernel::kRowDot, DType::kFloat32, row_dot_functions<Simd, float>()},
     {CpuKernel::kRowDot, DType::kFloat16, row_dot_functions<Simd, float16>()},
     {CpuKernel::kRowDot, DType::kBFloat16, row_dot_functions<Simd, bfloat16>()},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 
 #include "core/parallel.h"
@@ -17,8 +18,9 @@ struct AlignedDelete {
   void operator()(void* pointer) const { ::operator delete(pointer, kCacheLine); }
 };
 
-const KernelRow* kernels_of(Isa isa) {
+std::span<const KernelRow> kernels_of(Isa isa) {
 #if SPARSE_GEMM_X86
+  if (isa == Isa::kAvx512Bf16) return avx512_bf16_kernels();
   if (isa == Isa::kAvx512) return avx512_kernels();
   if (isa == Isa::kAvx2) return avx2_kernels();
 #endif
@@ -27,11 +29,11 @@ const KernelRow* kernels_of(Isa isa) {
 }
 
 const KernelFunctions* find_kernel(const CpuConfig& config, DType dtype) {
-  const KernelRow* rows = kernels_of(config.isa);
-  const KernelRow* row = std::find_if(rows, rows + kNumKernelRows, [&](const KernelRow& candidate) {
+  const std::span<const KernelRow> rows = kernels_of(config.isa);
+  const auto row = std::find_if(rows.begin(), rows.end(), [&](const KernelRow& candidate) {
     return candidate.kernel == config.kernel && candidate.dtype == dtype;
   });
-  return row == rows + kNumKernelRows ? nullptr : &row->functions;
+  return row == rows.end() ? nullptr : &row->functions;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ _ISA_NEEDS = {
     "portable": "128-bit vectors of the compiler's own (SSE2 or NEON)",
     "avx2": "AVX2, FMA and F16C",
     "avx512": "AVX-512 F, BW, VL and DQ",
+    "avx512_bf16": "AVX-512 with BF16, VBMI, VBMI2 and VNNI",
 }
 
 
@@ -76,7 +77,7 @@ def report() -> str:
             state = "available"
         else:
             state = f"not available: this machine or this build lacks {_ISA_NEEDS[name]}"
-        lines.append(f"    {name:<9} {state}")
+        lines.append(f"    {name:<12} {state}")
     lines += [
         *_cuda_lines(),
         "",
