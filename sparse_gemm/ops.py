@@ -107,7 +107,7 @@ def linear(
 
     Which types go together:
         a 2:4 float32, float16, bfloat16, int8   x of the same type
-        a 2:4 int8, float8, int4 (weight-only)   x float16 or bfloat16; CUDA alone
+        a 2:4 int8, float8, int4 (weight-only)   x float16, bfloat16, or on the CPU float32
         a 2:4 float8_e4m3fn or float8_e5m2       x either of them; CUDA alone
         a 4:8 int4                               x int4; CUDA alone
         a 1:2 float32, rounded to tf32           x float32; CUDA alone, and for torch tensors only

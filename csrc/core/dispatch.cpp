@@ -16,9 +16,6 @@ bool is_16_bit_float(DType dtype) {
 bool is_8_bit_float(DType dtype) {
   return dtype == DType::kFloat8E4M3 || dtype == DType::kFloat8E5M2;
 }
-bool is_4_bit(DType dtype) {
-  return dtype == DType::kInt4x2 || dtype == DType::kUInt4x2;
-}
 
 // What an accumulator can be written as.
 bool is_output_of(DType accumulator, DType d) {
@@ -52,19 +49,22 @@ bool is_cpu_type(DType dtype) {
   return dtype == DType::kFloat32 || is_16_bit_float(dtype) || dtype == DType::kInt8;
 }
 
+// Weights that become the activations' type in registers.
+bool is_cpu_weight_only(DType a, DType b) {
+  const bool is_float = b == DType::kFloat32 || is_16_bit_float(b);
+  return is_float && (a == DType::kInt8 || a == DType::kInt4x2 || is_8_bit_float(a));
+}
+
 std::string cpu_advice(const Problem& problem) {
   const DType a = problem.a.dtype;
   if (problem.a.pattern == Pattern::k1of2) {
     return "a 1:2 matrix is a valid 2:4 matrix too: compress it with pattern='2:4'";
   }
-  if (a != problem.b.dtype && is_16_bit_float(problem.b.dtype)) {
-    return "it has none for weights of another type than the activations' yet: move both to a CUDA "
-           "device, or compress a " +
-           text(name_of(problem.b.dtype)) + " copy of the matrix";
-  }
-  if (is_8_bit_float(a)) return "compress a bfloat16 or float32 copy of the matrix instead";
-  if (is_4_bit(a)) return "compress an int8 copy with pattern='2:4' instead";
-  return output_advice(a, a == DType::kInt8 ? DType::kInt32 : DType::kFloat32);
+  if (is_8_bit_float(problem.b.dtype)) return "activations can be float32, float16 or bfloat16";
+  if (problem.a.pattern == Pattern::k4of8)
+    return "compress an int8 copy with pattern='2:4' instead";
+  const bool is_integer = a == DType::kInt8 && problem.b.dtype == DType::kInt8;
+  return output_advice(problem.b.dtype, is_integer ? DType::kInt32 : DType::kFloat32);
 }
 
 // -------------------------------------------------------------------------------------------- cuda
@@ -122,10 +122,11 @@ Status lacks_float8(const MultiplyTraits& row, const CudaProps& props) {
 
 Status check_cpu_support(const Problem& problem) {
   const DType a = problem.a.dtype;
-  const DType accumulator = a == DType::kInt8 ? DType::kInt32 : DType::kFloat32;
-  const bool found = problem.a.pattern == Pattern::k2of4 && is_cpu_type(a) &&
-                     a == problem.b.dtype && !problem.accumulate_in_f16 &&
-                     is_output_of(accumulator, problem.d.dtype);
+  const DType b = problem.b.dtype;
+  const DType accumulator = b == DType::kInt8 ? DType::kInt32 : DType::kFloat32;
+  const bool found = problem.a.pattern == Pattern::k2of4 &&
+                     ((a == b && is_cpu_type(a)) || is_cpu_weight_only(a, b)) &&
+                     !problem.accumulate_in_f16 && is_output_of(accumulator, problem.d.dtype);
   if (found) return Status::ok();
   if (problem.accumulate_in_f16) {
     return no_kernel("cpu", problem, "it accumulates in float32; leave accumulate at its default");

@@ -17,6 +17,7 @@ enum class CpuKernel : uint8_t {
 // Bounds of a task, which size the kernels' scratch and which the planner keeps.
 inline constexpr int64_t kMaxTileM = 64;         // rows of A
 inline constexpr int64_t kMaxRowDotTokens = 16;  // beyond, a vector of tokens does more per weight
+inline constexpr int64_t kMaxStepK = 128;        // elements of K in a step of row_dot
 inline constexpr int64_t kMaxPanelTokens = 256;  // share one unpacking of the weights
 inline constexpr int64_t kMaxPanelKTile = 128;   // elements of K in one cache block
 

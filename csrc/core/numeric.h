@@ -18,6 +18,15 @@ struct float16 {
 struct bfloat16 {
   uint16_t bits;
 };
+struct float8_e4m3 {  // finite: no infinity, nan where all of exponent and mantissa are ones
+  uint8_t bits;
+};
+struct float8_e5m2 {
+  uint8_t bits;
+};
+struct int4x2 {  // two elements, the earlier in the low nibble
+  uint8_t bits;
+};
 
 // Reading and writing an element that need not be aligned: callers' arrays may start anywhere.
 template <typename T>
@@ -51,6 +60,22 @@ SPARSE_GEMM_INLINE float to_float(float16 value) {
       magnitude < (1u << 23) ? std::bit_cast<uint32_t>(subnormal) : magnitude + (112u << 23);
   const uint32_t special = 0x7F800000u | (magnitude & 0x007FFFFFu);
   return std::bit_cast<float>(sign | (magnitude >= kHalfInfinity ? special : finite));
+}
+
+// float16 without its last eight bits.
+SPARSE_GEMM_INLINE float to_float(float8_e5m2 value) {
+  return to_float(float16{static_cast<uint16_t>(value.bits << 8)});
+}
+
+// Shifted into binary16's place the exponent wants to be raised by 15 - 7 = 8.
+SPARSE_GEMM_INLINE float to_float(float8_e4m3 value) {
+  const uint32_t magnitude = value.bits & 0x7Fu;
+  const uint32_t half = (value.bits & 0x80u) << 8 | (magnitude == 0x7Fu ? 0x7E00u : magnitude << 7);
+  return to_float(float16{static_cast<uint16_t>(half)}) * 256.0f;
+}
+
+SPARSE_GEMM_INLINE float to_float(int8_t value) {
+  return value;
 }
 
 template <typename T>

@@ -22,14 +22,26 @@ const CpuConfig& find_config(std::span<const CpuConfig> configs, CpuKernel kerne
   });
 }
 
+// What a row of A takes in memory: kept values (two 4-bit ones a byte), metadata, group scales.
+int64_t row_bytes(const SparseOperand& a, int64_t k) {
+  constexpr int64_t kScaleBytes = 2;
+  const int64_t elems = k_compressed(a.pattern, k);
+  const int64_t units =
+      a.dtype == DType::kInt4x2 && a.pattern == Pattern::k2of4 ? elems / 2 : elems;
+  const int64_t scales = a.group_size == 0 ? 0 : ceil_div(k, a.group_size);
+  return units * bytes_of(a.dtype) + metadata_row_bytes(a.pattern, k) + scales * kScaleBytes;
+}
+
 }  // namespace
 
 Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const CpuConfig> configs) {
   constexpr int64_t kLaneBytes = 4;
-  const bool few_tokens = problem.n <= kMaxRowDotTokens;
+  const bool few_tokens = problem.n <= kMaxRowDotTokens || problem.a.dtype != problem.b.dtype;
   const Pattern pattern = problem.a.pattern;
   const int64_t kept = k_compressed(pattern, problem.k);
-  const int64_t padded_k = num_groups(pattern, problem.k) * traits_of(pattern).group_size;
+  const int64_t padded_k = few_tokens
+                               ? round_up(problem.k, kMaxStepK)
+                               : num_groups(pattern, problem.k) * traits_of(pattern).group_size;
 
   Plan plan;
   plan.config =
@@ -38,13 +50,12 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
   const int64_t max_threads = std::max(props.num_threads, 1);
   const int64_t rows_a_thread = round_up(ceil_div(problem.m, max_threads), plan.config->tile.rows);
   plan.tile_m = std::clamp<int64_t>(rows_a_thread, plan.config->tile.rows, kMaxTileM);
-  plan.tile_n =
-      few_tokens ? problem.n : std::min(kMaxPanelTokens, round_up(problem.n, vector_tokens));
+  plan.tile_n = few_tokens ? std::min(problem.n, kMaxRowDotTokens)
+                           : std::min(kMaxPanelTokens, round_up(problem.n, vector_tokens));
   plan.k_tile = few_tokens ? padded_k : kPanelKTile;
   plan.num_tasks = ceil_div(problem.m, plan.tile_m);
   plan.workspace_bytes = plan.tile_n * padded_k * kLaneBytes;
-  plan.a_bytes =
-      problem.m * (kept * bytes_of(problem.a.dtype) + metadata_row_bytes(pattern, problem.k));
+  plan.a_bytes = problem.m * row_bytes(problem.a, problem.k);
   plan.multiply_adds = problem.m * problem.n * kept;
   const int64_t useful_threads = ceil_div(plan.multiply_adds, kMultiplyAddsPerThread);
   plan.num_threads = static_cast<int>(

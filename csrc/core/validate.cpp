@@ -37,8 +37,8 @@ Status check_group_scales(const Problem& problem) {
                                     std::string(name_of(a.group_scale_dtype)) +
                                     "; expected float16 or bfloat16");
   }
-  if (problem.b.dtype != DType::kFloat16 && problem.b.dtype != DType::kBFloat16) {
-    return Status::unsupported("group scales need float16 or bfloat16 activations, not " +
+  if (!is_float_term(problem.b.dtype)) {
+    return Status::unsupported("group scales need float32, float16 or bfloat16 activations, not " +
                                std::string(name_of(problem.b.dtype)) +
                                ": give the matrix one scale for each row instead");
   }

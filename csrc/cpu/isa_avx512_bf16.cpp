@@ -1,4 +1,5 @@
 #include "cpu/kernel_table.h"
+#include "cpu/row_forms_avx512_bf16.h"
 #include "cpu/simd_avx512_bf16.h"
 
 namespace sparse_gemm::cpu {

@@ -16,8 +16,8 @@ struct TokenSpan {
   int64_t count;
 };
 
-// Pointers to the instances for one kernel and element type. `packed` is the workspace: lanes
-// (float or int32) laid out as the kernel reads them.
+// Pointers to the instances for one kernel and pair of types. `packed` is the workspace:
+// activations laid out as the kernel reads them.
 struct KernelFunctions {
   // Packs part `task` of `tasks` equal parts of the tokens' activations.
   void (*pack)(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t task,
@@ -29,10 +29,11 @@ struct KernelFunctions {
                    int64_t rows, const void* packed);
 };
 
-// One row for each kernel and element type that an instruction set has.
+// One row for each kernel and pair of types that an instruction set has.
 struct KernelRow {
   CpuKernel kernel;
-  DType dtype;
+  DType a;  // how weights are stored
+  DType b;  // activations
   KernelFunctions functions;
 };
 

@@ -17,10 +17,29 @@ constexpr KernelFunctions functions_of() {
   return {&Kernel::pack, &Kernel::num_pack_tasks, &Kernel::multiply};
 }
 
+template <typename Simd, typename T, typename Dense, bool kScaled>
+using RowDotOf =
+    RowDot<RowForm<Simd, T, Dense, kScaled>, register_tile(CpuKernel::kRowDot, Simd::kIsa)>;
+
 template <template <typename> typename Simd, typename Element>
 constexpr KernelFunctions row_dot_functions() {
-  using Traits = Simd<typename LaneOf<Element>::type>;
-  return functions_of<RowDot<Traits, Element, register_tile(CpuKernel::kRowDot, Traits::kIsa)>>();
+  return functions_of<RowDotOf<Simd<typename LaneOf<Element>::type>, Element, Element, false>>();
+}
+
+// Weights of T for activations of another type, with scales of groups or without.
+template <typename Simd, typename T, typename Dense>
+struct WeightOnlyRowDot : RowDotOf<Simd, T, Dense, false> {
+  static void multiply(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
+                       int64_t rows, const void* packed) {
+    const auto run = problem.a.group_size == 0 ? &RowDotOf<Simd, T, Dense, false>::multiply
+                                               : &RowDotOf<Simd, T, Dense, true>::multiply;
+    run(problem, plan, tokens, m_begin, rows, packed);
+  }
+};
+
+template <template <typename> typename Simd, typename T, typename Dense>
+constexpr KernelFunctions weight_only_functions() {
+  return functions_of<WeightOnlyRowDot<Simd<float>, T, Dense>>();
 }
 
 template <template <typename> typename Simd, typename Element>
@@ -31,14 +50,38 @@ constexpr KernelFunctions panel_functions() {
 
 template <template <typename> typename Simd>
 inline constexpr KernelRow kKernelRows[] = {
-    {CpuKernel::kRowDot, DType::kFloat32, row_dot_functions<Simd, float>()},
-    {CpuKernel::kRowDot, DType::kFloat16, row_dot_functions<Simd, float16>()},
-    {CpuKernel::kRowDot, DType::kBFloat16, row_dot_functions<Simd, bfloat16>()},
-    {CpuKernel::kRowDot, DType::kInt8, row_dot_functions<Simd, int8_t>()},
-    {CpuKernel::kPanel, DType::kFloat32, panel_functions<Simd, float>()},
-    {CpuKernel::kPanel, DType::kFloat16, panel_functions<Simd, float16>()},
-    {CpuKernel::kPanel, DType::kBFloat16, panel_functions<Simd, bfloat16>()},
-    {CpuKernel::kPanel, DType::kInt8, panel_functions<Simd, int8_t>()},
+    {CpuKernel::kRowDot, DType::kFloat32, DType::kFloat32, row_dot_functions<Simd, float>()},
+    {CpuKernel::kRowDot, DType::kFloat16, DType::kFloat16, row_dot_functions<Simd, float16>()},
+    {CpuKernel::kRowDot, DType::kBFloat16, DType::kBFloat16, row_dot_functions<Simd, bfloat16>()},
+    {CpuKernel::kRowDot, DType::kInt8, DType::kInt8, row_dot_functions<Simd, int8_t>()},
+    {CpuKernel::kPanel, DType::kFloat32, DType::kFloat32, panel_functions<Simd, float>()},
+    {CpuKernel::kPanel, DType::kFloat16, DType::kFloat16, panel_functions<Simd, float16>()},
+    {CpuKernel::kPanel, DType::kBFloat16, DType::kBFloat16, panel_functions<Simd, bfloat16>()},
+    {CpuKernel::kPanel, DType::kInt8, DType::kInt8, panel_functions<Simd, int8_t>()},
+    {CpuKernel::kRowDot, DType::kInt8, DType::kFloat32,
+     weight_only_functions<Simd, int8_t, float>()},
+    {CpuKernel::kRowDot, DType::kInt8, DType::kFloat16,
+     weight_only_functions<Simd, int8_t, float16>()},
+    {CpuKernel::kRowDot, DType::kInt8, DType::kBFloat16,
+     weight_only_functions<Simd, int8_t, bfloat16>()},
+    {CpuKernel::kRowDot, DType::kFloat8E4M3, DType::kFloat32,
+     weight_only_functions<Simd, float8_e4m3, float>()},
+    {CpuKernel::kRowDot, DType::kFloat8E4M3, DType::kFloat16,
+     weight_only_functions<Simd, float8_e4m3, float16>()},
+    {CpuKernel::kRowDot, DType::kFloat8E4M3, DType::kBFloat16,
+     weight_only_functions<Simd, float8_e4m3, bfloat16>()},
+    {CpuKernel::kRowDot, DType::kFloat8E5M2, DType::kFloat32,
+     weight_only_functions<Simd, float8_e5m2, float>()},
+    {CpuKernel::kRowDot, DType::kFloat8E5M2, DType::kFloat16,
+     weight_only_functions<Simd, float8_e5m2, float16>()},
+    {CpuKernel::kRowDot, DType::kFloat8E5M2, DType::kBFloat16,
+     weight_only_functions<Simd, float8_e5m2, bfloat16>()},
+    {CpuKernel::kRowDot, DType::kInt4x2, DType::kFloat32,
+     weight_only_functions<Simd, int4x2, float>()},
+    {CpuKernel::kRowDot, DType::kInt4x2, DType::kFloat16,
+     weight_only_functions<Simd, int4x2, float16>()},
+    {CpuKernel::kRowDot, DType::kInt4x2, DType::kBFloat16,
+     weight_only_functions<Simd, int4x2, bfloat16>()},
 };
 
 }  // namespace sparse_gemm::cpu

@@ -28,10 +28,11 @@ std::span<const KernelRow> kernels_of(Isa isa) {
   return portable_kernels();
 }
 
-const KernelFunctions* find_kernel(const CpuConfig& config, DType dtype) {
+const KernelFunctions* find_kernel(const CpuConfig& config, const Problem& problem) {
   const std::span<const KernelRow> rows = kernels_of(config.isa);
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const KernelRow& candidate) {
-    return candidate.kernel == config.kernel && candidate.dtype == dtype;
+    return candidate.kernel == config.kernel && candidate.a == problem.a.dtype &&
+           candidate.b == problem.b.dtype;
   });
   return row == rows.end() ? nullptr : &row->functions;
 }
@@ -39,9 +40,10 @@ const KernelFunctions* find_kernel(const CpuConfig& config, DType dtype) {
 }  // namespace
 
 Status launch(const Problem& problem, const Plan& plan) {
-  const KernelFunctions* kernel = find_kernel(*plan.config, problem.a.dtype);
+  const KernelFunctions* kernel = find_kernel(*plan.config, problem);
   if (kernel == nullptr) {
-    return Status::unsupported("no CPU kernel for " + std::string(name_of(problem.a.dtype)));
+    return Status::unsupported("no CPU kernel for " + std::string(name_of(problem.a.dtype)) +
+                               " times " + std::string(name_of(problem.b.dtype)));
   }
   const std::unique_ptr<void, AlignedDelete> packed(
       ::operator new(static_cast<size_t>(plan.workspace_bytes), kCacheLine, std::nothrow));

@@ -1,11 +1,15 @@
 // row_dot: few tokens. Vectors run along K.
 //
-// A task computes `tile_m` rows of A for all tokens, kRows at a time. Values and metadata are
-// streamed once, in their canonical order. For kLanes kept values, their metadata becomes a vector
-// of positions, `select` gathers the activations at these positions out of two vectors, and one FMA
-// adds kLanes products: the pruned weights cost nothing.
+// A task computes `tile_m` rows of A for all tokens, kRows rows and kTokens tokens at a time.
+// Values and metadata are streamed once, in their canonical order, and a step takes kKept kept
+// values of a row: their metadata becomes a vector of positions, a permutation picks the
+// activations at these positions out of 2 * kKept, and a multiplication adds the products to kLanes
+// sums. The pruned weights cost nothing; a step's positions and weights serve kTokens tokens, its
+// activations kRows rows. How that is done for a type is its form's matter (row_forms.h).
 //
-// Packed activations: token-major, lanes [tokens][padded_k].
+// Packed activations: blocks of kTokens tokens (the last one: of as many as there are), each
+// [step][token][2 * kKept], so that a block is read from front to back whatever K is; zeros from K
+// on.
 #pragma once
 
 #include <algorithm>
@@ -14,124 +18,119 @@
 #include "core/plan.h"
 #include "cpu/epilogue.h"
 #include "cpu/kernel.h"
-#include "cpu/pack.h"
+#include "cpu/row_forms.h"
 
 namespace sparse_gemm::cpu {
 
-template <typename Simd, typename Element, RegisterTile kTile>
+template <typename Form, RegisterTile kTile>
 struct RowDot {
+  using Simd = typename Form::Simd;
   using Lane = typename Simd::Lane;
-  using Vector = typename Simd::Vector;
+  using Packed = typename Form::Packed;
+  using Sum = typename Form::Sum;
+  using Weights = typename Form::Weights;
+  using Matrix = typename Form::Matrix;
   static constexpr int kRows = kTile.rows;
   static constexpr int kTokens = kTile.columns;
+  static constexpr int64_t kStepK = 2 * Form::kKept;
+  static_assert(kMaxStepK % kStepK == 0, "the planner pads K to kMaxStepK");
 
-  // A's rows, as elements.
-  struct Rows {
-    const Element* values;
-    const uint8_t* metadata;
-    int64_t values_stride;
-    int64_t metadata_stride;
-
-    Rows(const Problem& problem, int64_t m)
-        : values_stride(k_compressed(problem.a.pattern, problem.k)),
-          metadata_stride(metadata_row_bytes(problem.a.pattern, problem.k)) {
-      values = static_cast<const Element*>(problem.a.values) + m * values_stride;
-      metadata = problem.a.metadata + m * metadata_stride;
-    }
+  template <int R, int T>
+  struct Sums {
+    Sum of_token[R][T];
+    Sum of_row[R];  // what Form::row_term adds up, if it has one
   };
 
-  // out[r * width + t] = row r dot token t, for R rows and T tokens.
+  // One step of R rows and T tokens, from kept value i of `a` on.
   template <int R, int T>
-  static void dot(const Rows& rows, const Lane* x, int64_t padded_k, Lane* out, int64_t width) {
-    Vector sum[R][T];
+  static SPARSE_GEMM_INLINE void step(const Matrix& a, int64_t i, const Packed* x,
+                                      Sums<R, T>& sums) {
     for (int r = 0; r < R; ++r) {
-      for (int t = 0; t < T; ++t) sum[r][t] = Simd::zero();
-    }
-    const int64_t kept = rows.values_stride;
-    int64_t i = 0;
-    for (; i + Simd::kLanes <= kept; i += Simd::kLanes) {
-      for (int r = 0; r < R; ++r) {
-        const Vector weight = Simd::widen(rows.values + r * rows.values_stride + i);
-        const auto index = Simd::indices(rows.metadata + r * rows.metadata_stride + i / 4);
-        for (int t = 0; t < T; ++t) {
-          const Vector picked = Simd::select(x + t * padded_k + 2 * i, index);
-          sum[r][t] = Simd::multiply_add(weight, picked, sum[r][t]);
-        }
-      }
-    }
-    for (int r = 0; r < R; ++r) {
+      const Weights weights = Form::weights(a, r, i);
+      const auto index = Form::indices(a.metadata_at(r, i));
       for (int t = 0; t < T; ++t) {
-        out[r * width + t] = Simd::sum(sum[r][t]) + tail(rows, r, i, x + t * padded_k);
+        sums.of_token[r][t] =
+            Form::multiply_add(weights, x + t * kStepK, index, sums.of_token[r][t]);
       }
+      if constexpr (Form::kHasRowTerm) sums.of_row[r] = Form::row_term(weights, sums.of_row[r]);
     }
   }
 
-  // The products of row r from kept value `begin` on, fewer than a vector of them.
-  static Lane tail(const Rows& rows, int r, int64_t begin, const Lane* x) {
-    const Element* values = rows.values + r * rows.values_stride;
-    const uint8_t* metadata = rows.metadata + r * rows.metadata_stride;
-    Lane sum = 0;
-    for (int64_t i = begin; i < rows.values_stride; ++i) {
-      const int64_t group = i / 2;
-      const int nibble = metadata[group / 2] >> (4 * (group % 2));
-      const int position = (nibble >> (2 * (i % 2))) & 3;
-      sum += widen_one<Simd>(load_element(values + i)) * x[4 * group + position];
+  // out[r * width + t] = row r dot token t, for R rows and a block of T tokens.
+  template <int R, int T>
+  static void dot(const Matrix& a, const Packed* x, Lane* out, int64_t width) {
+    Sums<R, T> sums;
+    for (int r = 0; r < R; ++r) {
+      for (int t = 0; t < T; ++t) sums.of_token[r][t] = Form::zero();
+      sums.of_row[r] = Form::zero();
     }
-    return sum;
+    const int64_t whole = a.kept / Form::kKept * Form::kKept;
+    for (int64_t i = 0; i < whole; i += Form::kKept, x += T * kStepK) step(a, i, x, sums);
+    if (whole < a.kept) {
+      const typename Matrix::template Tail<R, Form::kKept> tail(a, whole);
+      step(tail.matrix, 0, x, sums);
+    }
+    for (int r = 0; r < R; ++r) {
+      const Lane term = Form::kHasRowTerm ? Form::sum(sums.of_row[r]) : Lane{0};
+      for (int t = 0; t < T; ++t) out[r * width + t] = Form::sum(sums.of_token[r][t]) - term;
+    }
   }
 
   template <int R>
-  static void dot_tokens(int64_t tokens, const Rows& rows, const Lane* x, int64_t padded_k,
-                         Lane* out, int64_t width) {
+  static void dot_tokens(int64_t tokens, const Matrix& a, const Packed* x, int64_t padded_k,
+                         Lane* out) {
     static_assert(kTokens == 4, "the switch lists the token counts up to 4");
-    for (int64_t t = 0; t < tokens; t += kTokens) {
-      const Lane* x_t = x + t * padded_k;
+    for (int64_t t = 0; t < tokens; t += kTokens, x += kTokens * padded_k) {
       switch (std::min<int64_t>(kTokens, tokens - t)) {
         case 1:
-          dot<R, 1>(rows, x_t, padded_k, out + t, width);
+          dot<R, 1>(a, x, out + t, tokens);
           break;
         case 2:
-          dot<R, 2>(rows, x_t, padded_k, out + t, width);
+          dot<R, 2>(a, x, out + t, tokens);
           break;
         case 3:
-          dot<R, 3>(rows, x_t, padded_k, out + t, width);
+          dot<R, 3>(a, x, out + t, tokens);
           break;
         default:
-          dot<R, 4>(rows, x_t, padded_k, out + t, width);
+          dot<R, 4>(a, x, out + t, tokens);
           break;
       }
     }
   }
 
-  static int64_t padded_k(const Problem& problem) {
-    constexpr int kGroupSize = 4;
-    return num_groups(problem.a.pattern, problem.k) * kGroupSize;
-  }
+  static int64_t padded_k(const Problem& problem) { return round_up(problem.k, kStepK); }
 
+  // A pack task is one token.
   static int64_t num_pack_tasks(const Problem&, const Plan&, TokenSpan tokens) {
     return tokens.count;
   }
 
   static void pack(const Problem& problem, const Plan&, TokenSpan tokens, int64_t task,
                    void* packed) {
-    const int64_t row = padded_k(problem);
-    pack_token_major<Simd>(Activations<Element>(problem.b), tokens.begin + task, problem.k, row,
-                           static_cast<Lane*>(packed) + task * row);
+    const int64_t first = task / kTokens * kTokens;
+    const int64_t width = std::min<int64_t>(kTokens, tokens.count - first) * kStepK;
+    const Activations<typename Form::Dense> b(problem.b);
+    Packed* out =
+        static_cast<Packed*>(packed) + first * padded_k(problem) + (task - first) * kStepK;
+    for (int64_t k = 0; k < problem.k; k += kStepK, out += width) {
+      const int64_t count = std::min(kStepK, problem.k - k);
+      Form::pack(b.at(k, tokens.begin + task), b.k_stride, count, out);
+      std::fill(out + count, out + kStepK, Packed{});
+    }
   }
 
   static void multiply(const Problem& problem, const Plan&, TokenSpan tokens, int64_t m_begin,
                        int64_t rows, const void* packed) {
     alignas(64) Lane tile[kMaxTileM * kMaxRowDotTokens];
-    const Lane* x = static_cast<const Lane*>(packed);
+    const Packed* x = static_cast<const Packed*>(packed);
     const int64_t width = tokens.count;
+    const int64_t row_k = padded_k(problem);
     int64_t r = 0;
     for (; r + kRows <= rows; r += kRows) {
-      dot_tokens<kRows>(width, Rows(problem, m_begin + r), x, padded_k(problem), tile + r * width,
-                        width);
+      dot_tokens<kRows>(width, Matrix(problem, m_begin + r), x, row_k, tile + r * width);
     }
     for (; r < rows; ++r) {
-      dot_tokens<1>(width, Rows(problem, m_begin + r), x, padded_k(problem), tile + r * width,
-                    width);
+      dot_tokens<1>(width, Matrix(problem, m_begin + r), x, row_k, tile + r * width);
     }
     store_tile<Simd>(problem, {tile, width, m_begin, rows, tokens.begin, width});
   }

@@ -52,6 +52,7 @@ struct Avx2<float> : Avx2Base {
   static void store(float* target, Vector vector) { _mm256_storeu_ps(target, vector); }
   static Vector broadcast(const float* source) { return _mm256_broadcast_ss(source); }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm256_fmadd_ps(a, b, sum); }
+  static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static float sum(Vector v) {
     __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));
@@ -70,6 +71,53 @@ struct Avx2<float> : Avx2Base {
   }
   static Vector widen(const float16* source) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
+  }
+  static Vector widen(const int8_t* source) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_8_bytes(source)));
+  }
+  static Vector widen(const float8_e5m2* source) {  // float16 without its last eight bits
+    return _mm256_cvtph_ps(_mm_slli_epi16(_mm_cvtepu8_epi16(load_8_bytes(source)), 8));
+  }
+  // Sign and magnitude in binary16's place, where the exponent wants to be raised by eight; what
+  // then reads 480 is nan.
+  static Vector widen(const float8_e4m3* source) {
+    const __m128i bits = _mm_slli_epi16(_mm_cvtepi8_epi16(load_8_bytes(source)), 7);
+    const __m128i half = _mm_and_si128(bits, _mm_set1_epi16(static_cast<int16_t>(0xBF80)));
+    const Vector value = _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256.0f));
+    const Vector magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
+    const Vector is_nan = _mm256_cmp_ps(magnitude, _mm256_set1_ps(480.0f), _CMP_EQ_OQ);
+    return _mm256_or_ps(value, is_nan);
+  }
+  static Vector widen(const int4x2* source) {
+    int32_t bits;
+    std::memcpy(&bits, source, sizeof(bits));
+    const __m256i top =
+        _mm256_sllv_epi32(_mm256_set1_epi32(bits), _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0));
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(top, 28));
+  }
+
+  static Vector broadcast_widened(const bfloat16* source) {
+    return _mm256_set1_ps(to_float(load_element(source)));
+  }
+  static Vector broadcast_widened(const float16* source) {
+    return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(load_element(source).bits)));
+  }
+  static Vector round_to_float16(Vector v) {
+    return _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  // As from_float<bfloat16> does it.
+  static Vector round_to_bfloat16(Vector v) {
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i sum = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    const __m256i rounded = _mm256_and_si256(sum, _mm256_set1_epi32(~0xFFFF));
+    return _mm256_blendv_ps(_mm256_castsi256_ps(rounded), v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  }
+
+ private:
+  template <typename Byte>
+  static __m128i load_8_bytes(const Byte* source) {
+    return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(source));
   }
 };
 

@@ -50,6 +50,7 @@ struct Avx512<float> : Avx512Base {
   static void store(float* target, Vector vector) { _mm512_storeu_ps(target, vector); }
   static Vector broadcast(const float* source) { return _mm512_set1_ps(*source); }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm512_fmadd_ps(a, b, sum); }
+  static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   static float sum(Vector v) { return _mm512_reduce_add_ps(v); }
   static Vector select(const float* dense, Index index) {
     return _mm512_permutex2var_ps(load(dense), index, load(dense + kLanes));
@@ -62,6 +63,56 @@ struct Avx512<float> : Avx512Base {
   }
   static Vector widen(const float16* source) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(source)));
+  }
+  static Vector widen(const int8_t* source) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_16_bytes(source)));
+  }
+  static Vector widen(const float8_e5m2* source) {  // float16 without its last eight bits
+    return _mm512_cvtph_ps(_mm256_slli_epi16(_mm256_cvtepu8_epi16(load_16_bytes(source)), 8));
+  }
+  // Sign and magnitude in binary16's place, where the exponent wants to be raised by eight; what
+  // then reads 480 is nan.
+  static Vector widen(const float8_e4m3* source) {
+    const __m256i bits = _mm256_slli_epi16(_mm256_cvtepi8_epi16(load_16_bytes(source)), 7);
+    const __m256i half = _mm256_and_si256(bits, _mm256_set1_epi16(static_cast<int16_t>(0xBF80)));
+    const Vector value = _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256.0f));
+    const __mmask16 is_nan =
+        _mm512_cmp_ps_mask(_mm512_abs_ps(value), _mm512_set1_ps(480.0f), _CMP_EQ_OQ);
+    return _mm512_mask_mov_ps(value, is_nan, _mm512_set1_ps(__builtin_nanf("")));
+  }
+  static Vector widen(const int4x2* source) {
+    int32_t bits[2];
+    std::memcpy(bits, source, sizeof(bits));
+    constexpr __mmask16 kUpperHalf = 0xFF00;
+    const __m512i both = _mm512_mask_set1_epi32(_mm512_set1_epi32(bits[0]), kUpperHalf, bits[1]);
+    const __m512i shifts =
+        _mm512_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0);
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_sllv_epi32(both, shifts), 28));
+  }
+
+  static Vector broadcast_widened(const bfloat16* source) {
+    return _mm512_set1_ps(to_float(load_element(source)));
+  }
+  static Vector broadcast_widened(const float16* source) {
+    return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(load_element(source).bits)));
+  }
+  static Vector round_to_float16(Vector v) {
+    return _mm512_cvtph_ps(_mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  // As from_float<bfloat16> does it.
+  static Vector round_to_bfloat16(Vector v) {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i sum = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i rounded = _mm512_and_si512(sum, _mm512_set1_epi32(~0xFFFF));
+    const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return _mm512_mask_mov_ps(_mm512_castsi512_ps(rounded), is_nan, v);
+  }
+
+ private:
+  template <typename Byte>
+  static __m128i load_16_bytes(const Byte* source) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(source));
   }
 };
 

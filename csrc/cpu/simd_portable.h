@@ -4,11 +4,14 @@
 // A traits type gives: Lane (float or int32_t), Vector, Index, kIsa, kLanes, and the operations
 // below. `indices` reads the metadata of kLanes kept values (kLanes / 2 groups of 2:4) and `select`
 // picks, from the 2 * kLanes dense elements of those groups, the ones whose weights were kept;
-// `store_offsets` writes (first + position) * stride for each of the kLanes values.
+// `store_offsets` writes (first + position) * stride for each of the kLanes values. Float lanes
+// also have `multiply`, `broadcast_widened` (of one 16-bit float), and rounding to 16 bits and
+// back, and `widen` takes every type that weights are stored as.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "core/device_props.h"
 #include "core/numeric.h"
@@ -34,6 +37,7 @@ struct Portable {
   static void store(Lane* target, Vector vector) { std::memcpy(target, &vector, sizeof(vector)); }
   static Vector broadcast(const Lane* source) { return Vector{*source, *source, *source, *source}; }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return a * b + sum; }
+  static Vector multiply(Vector a, Vector b) { return a * b; }
   static Lane sum(Vector v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
   static Index indices(const uint8_t* metadata) {
@@ -53,8 +57,19 @@ struct Portable {
   }
 
   template <typename Element>
+  static Vector broadcast_widened(const Element* source) {
+    const Lane value = to_lane(load_element(source));
+    return Vector{value, value, value, value};
+  }
+  static Vector round_to_float16(Vector v) { return rounded<float16>(v); }
+  static Vector round_to_bfloat16(Vector v) { return rounded<bfloat16>(v); }
+
+  template <typename Element>
   static Vector widen(const Element* source) {
-    if constexpr (sizeof(Lane) == sizeof(Element)) {
+    if constexpr (std::is_same_v<Element, int4x2>) {
+      const uint8_t low = source[0].bits, high = source[1].bits;
+      return Vector{nibble(low), nibble(low >> 4), nibble(high), nibble(high >> 4)};
+    } else if constexpr (sizeof(Lane) == sizeof(Element)) {
       return load(source);
     } else {
       Element elements[kLanes];
@@ -67,10 +82,17 @@ struct Portable {
  private:
   template <typename Element>
   static Lane to_lane(Element element) {
-    if constexpr (sizeof(Element) == 1)
+    if constexpr (std::is_same_v<Lane, Element> || std::is_same_v<Lane, int32_t>)
       return element;
     else
       return to_float(element);
+  }
+  // The signed 4-bit number in the low nibble.
+  static Lane nibble(int bits) { return static_cast<Lane>(((bits & 0xF) ^ 8) - 8); }
+  template <typename Type>
+  static Vector rounded(Vector v) {
+    return Vector{to_float(from_float<Type>(v[0])), to_float(from_float<Type>(v[1])),
+                  to_float(from_float<Type>(v[2])), to_float(from_float<Type>(v[3]))};
   }
 };
 

@@ -20,7 +20,7 @@ __all__ = [
 
 _INTEGERS = (DType.int8, DType.int4, DType.uint4)
 _FLOAT8 = (DType.float8_e4m3fn, DType.float8_e5m2)
-_16_BIT_FLOATS = (DType.float16, DType.bfloat16)
+_FLOATS = (DType.float16, DType.bfloat16, DType.float32)
 ACCUMULATORS = (None, "float32", "float16")
 
 # What may be multiplied with A; first what `plan` supposes.
@@ -28,10 +28,10 @@ _DENSE_TYPES: dict[tuple[Pattern, DType], tuple[DType, ...]] = {
     (Pattern.k2of4, DType.float32): (DType.float32,),
     (Pattern.k2of4, DType.float16): (DType.float16,),
     (Pattern.k2of4, DType.bfloat16): (DType.bfloat16,),
-    (Pattern.k2of4, DType.int8): (DType.int8, *_16_BIT_FLOATS),
-    (Pattern.k2of4, DType.float8_e4m3fn): (*_FLOAT8, *_16_BIT_FLOATS),
-    (Pattern.k2of4, DType.float8_e5m2): (*reversed(_FLOAT8), *_16_BIT_FLOATS),
-    (Pattern.k2of4, DType.int4): _16_BIT_FLOATS,
+    (Pattern.k2of4, DType.int8): (DType.int8, *_FLOATS),
+    (Pattern.k2of4, DType.float8_e4m3fn): (*_FLOAT8, *_FLOATS),
+    (Pattern.k2of4, DType.float8_e5m2): (*reversed(_FLOAT8), *_FLOATS),
+    (Pattern.k2of4, DType.int4): _FLOATS,
     (Pattern.k1of2, DType.float32): (DType.float32,),
     (Pattern.k4of8, DType.int4): (DType.int4,),
     (Pattern.k4of8, DType.uint4): (DType.uint4,),
@@ -44,13 +44,13 @@ def dense_types(pattern: Pattern, a: DType) -> tuple[DType, ...]:
 
 
 def is_weight_only(a: DType, b: DType) -> bool:
-    """Whether A is turned into the dense operand's 16-bit type and multiplied as that."""
-    return a != b and b in _16_BIT_FLOATS
+    """Whether A is turned into the dense operand's floating-point type and multiplied as that."""
+    return a != b and b in _FLOATS
 
 
 def default_dense(pattern: Pattern, a: DType, group_size: int | None = None) -> DType:
     """The dense operand's type where only A is known: A's own, or, for weights that only go with
-    16-bit activations, float16."""
+    floating-point activations, float16."""
     if group_size is not None:
         return DType.float16
     types = dense_types(pattern, a)
@@ -66,10 +66,10 @@ def check_types(
         TypeError: it does not go with an A of such pattern and type.
     """
     types = dense_types(pattern, a)
-    if b is not None and b in types and (group_size is None or b in _16_BIT_FLOATS):
+    if b is not None and b in types and (group_size is None or b in _FLOATS):
         return b
     if group_size is not None:
-        types = _16_BIT_FLOATS
+        types = _FLOATS
     names = " or ".join(dtype.name for dtype in types)
     message = f"{name} has dtype {found}; expected {names}, as a is {a.name}"
     if group_size is not None:

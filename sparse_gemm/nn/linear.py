@@ -78,8 +78,8 @@ class SparseLinear(CompressedWeight):
         backend: "auto" (the input's device decides), "cpu" or "cuda".
         quantize: None, or the type of the weight where that is another than dtype: "int8", "int4",
             "float8_e4m3fn" or "float8_e5m2", with a scale for each output channel, or for each
-            `group_size` (32, 64 or 128) elements of in_features. Such a layer computes on CUDA
-            devices alone yet, with float16 or bfloat16 inputs; it may be made and moved anywhere.
+            `group_size` (32, 64 or 128) elements of in_features. Inputs are float16 or bfloat16, on
+            the CPU float32 too.
         group_size: see quantize.
 
     A new layer's weight is all zero: fill it with load_state_dict, or make the layer with

@@ -309,10 +309,10 @@ def _reason_in_weight(linear: torch.nn.Linear, pattern: str, quantize: str | Non
         return f"its weight is a {kind} of layout {weight.layout}, not a plain dense tensor"
     if weight.is_meta:
         return "its weight is on the meta device and holds no data yet"
-    if quantize is not None and weight.dtype is torch.float32:
+    if quantize is not None and weight.dtype is torch.float32 and weight.device.type != "cpu":
         return (
-            "it is float32, and with a quantised weight it would compute with float16 or bfloat16: "
-            "convert the model first"
+            "it is float32, and with a quantised weight it would compute with float16 or bfloat16 "
+            "on this device: convert the model first"
         )
     try:
         check_dtype(weight.dtype, pattern)

@@ -195,8 +195,8 @@ def plan(
     Args:
         a: the compressed matrix [M, K], or a batch of them, for `matmul` with a B for each.
         tokens: N, at least 0.
-        x_dtype: of the activations; default `a.dtype`, or float16 where `a` only goes with 16-bit
-            activations.
+        x_dtype: of the activations; default `a.dtype`, or float16 where `a` only goes with
+            floating-point activations.
         out_dtype, accumulate: as for `linear`.
 
     Returns:

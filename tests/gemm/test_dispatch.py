@@ -99,15 +99,15 @@ def test_group_sizes_are_32_64_or_128() -> None:
     for size in (16, 48, 256, -32):
         with pytest.raises(ValueError, match=f"group_size is {size}; expected 32, 64 or 128"):
             _C.cuda_plan(A100, *problem(64, 1, 256, "s4_f16")._replace(group_size=size))
-    with pytest.raises(sg.UnsupportedError, match="group scales need float16 or bfloat16"):
+    with pytest.raises(sg.UnsupportedError, match="group scales need float32, float16 or"):
         _C.cuda_plan(A100, *problem(64, 1, 256, "s8")._replace(group_size=32))
 
 
 def test_the_cpu_backend_says_what_it_lacks() -> None:
     for a, b, pattern, words in (
-        (D.int8, D.float16, P.k2of4, "move both to a CUDA device"),
-        (D.int4, D.float16, P.k2of4, "move both to a CUDA device"),
-        (D.float8_e4m3fn, D.float8_e4m3fn, P.k2of4, "bfloat16 or float32 copy"),
+        (D.int8, D.float8_e5m2, P.k2of4, "activations can be float32, float16 or bfloat16"),
+        (D.float8_e4m3fn, D.float8_e4m3fn, P.k2of4, "can be float32, float16 or bfloat16"),
+        (D.int4, D.int4, P.k4of8, "compress an int8 copy with pattern='2:4'"),
         (D.float32, D.float32, P.k1of2, "pattern='2:4'"),
     ):
         with pytest.raises(sg.UnsupportedError, match=f"the cpu backend has no kernel.*{words}"):

@@ -1,0 +1,141 @@
+// The forms of row_dot that need BF16, VBMI and VNNI: 512 bits of bfloat16 or int8 at once.
+//
+// A step's metadata becomes positions by one multishift, which takes each kept value's two bits
+// (and six that are masked off, or ignored) to its lane, and a two-source permutation picks
+// activations of their own width: half or a quarter of the instructions that 32-bit lanes take.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "cpu/row_forms.h"
+#include "cpu/simd_avx512_bf16.h"
+
+namespace sparse_gemm::cpu {
+
+// Byte or word i of a step: where its two bits of metadata are, and where its group begins.
+template <typename Lane, int kLanes>
+struct PositionTables {
+  alignas(64) Lane shift[kLanes];
+  alignas(64) Lane group_start[kLanes];
+
+  constexpr PositionTables() : shift(), group_start() {
+    constexpr int kPerQword = 32;  // kept values whose metadata is 64 bits
+    for (int i = 0; i < kLanes; ++i) {
+      shift[i] = static_cast<Lane>(2 * (i % kPerQword));
+      group_start[i] = static_cast<Lane>(i / 2 * 4);
+    }
+  }
+};
+
+inline constexpr int kOrOfAnd = 0xEA;  // (a & b) | c, as a truth table
+
+// bfloat16 activations: pairs of products by vdpbf16ps, which takes subnormal elements for zero and
+// rounds each sum to nearest even. Weights of other types become bfloat16 in registers.
+template <typename T, bool kScaled>
+struct Bf16Form {
+  using Simd = Avx512Bf16<float>;
+  using Dense = bfloat16;
+  using Packed = bfloat16;
+  using Matrix = StoredRows<T>;
+  using Sum = __m512;
+  using Weights = __m512i;
+  using Index = __m512i;
+  static constexpr int64_t kKept = 32;
+  static constexpr bool kHasRowTerm = false;
+
+  static SPARSE_GEMM_INLINE Sum zero() { return _mm512_setzero_ps(); }
+
+  static SPARSE_GEMM_INLINE Weights weights(const Matrix& a, int64_t row, int64_t i) {
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      return _mm512_loadu_si512(a.values_at(row, i));
+    } else {
+      using Reader = WeightReader<Simd, T, Dense, kScaled>;
+      const __m512 low = Reader::load(a, row, i);
+      const __m512 high = Reader::load(a, row, i + Simd::kLanes);
+      return (__m512i)_mm512_cvtne2ps_pbh(high, low);  // exact: they are bfloat16 values
+    }
+  }
+
+  static SPARSE_GEMM_INLINE Index indices(const uint8_t* metadata) {
+    static constexpr PositionTables<uint16_t, 32> kTables;
+    uint64_t bits;
+    std::memcpy(&bits, metadata, sizeof(bits));
+    const __m512i shifted = _mm512_multishift_epi64_epi8(
+        _mm512_load_si512(kTables.shift), _mm512_set1_epi64(static_cast<int64_t>(bits)));
+    return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi16(3),
+                                     _mm512_load_si512(kTables.group_start), kOrOfAnd);
+  }
+
+  static SPARSE_GEMM_INLINE Sum multiply_add(Weights weights, const Packed* x, Index index,
+                                             Sum sum) {
+    const __m512i picked =
+        _mm512_permutex2var_epi16(_mm512_loadu_si512(x), index, _mm512_loadu_si512(x + kKept));
+    return _mm512_dpbf16_ps(sum, (__m512bh)picked, (__m512bh)weights);
+  }
+  static SPARSE_GEMM_INLINE float sum(Sum sum) { return Simd::sum(sum); }
+
+  static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,
+                                      Packed* out) {
+    for (int64_t i = 0; i < count; ++i) out[i] = load_element(source + i * stride);
+  }
+};
+
+// int8 by int8: quads of products by vpdpbusd, whose first operand is unsigned. Activations are
+// packed with 128 added; 128 times the sum of a row's weights comes off again. Sums are exact: what
+// wraps in between wraps back.
+struct Int8Form {
+  using Simd = Avx512Bf16<int32_t>;
+  using Dense = int8_t;
+  using Packed = uint8_t;
+  using Matrix = StoredRows<int8_t>;
+  using Sum = __m512i;
+  using Weights = __m512i;
+  using Index = __m512i;
+  static constexpr int64_t kKept = 64;
+  static constexpr bool kHasRowTerm = true;
+  static constexpr int kOffset = 128;
+
+  static SPARSE_GEMM_INLINE Sum zero() { return _mm512_setzero_si512(); }
+  static SPARSE_GEMM_INLINE Weights weights(const Matrix& a, int64_t row, int64_t i) {
+    return _mm512_loadu_si512(a.values_at(row, i));
+  }
+  static SPARSE_GEMM_INLINE Index indices(const uint8_t* metadata) {
+    static constexpr PositionTables<uint8_t, 64> kTables;
+    constexpr __mmask8 kUpperQwords = 0xF0;
+    int64_t bits[2];
+    std::memcpy(bits, metadata, sizeof(bits));
+    const __m512i source =
+        _mm512_mask_set1_epi64(_mm512_set1_epi64(bits[0]), kUpperQwords, bits[1]);
+    const __m512i shifted = _mm512_multishift_epi64_epi8(_mm512_load_si512(kTables.shift), source);
+    return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(3),
+                                     _mm512_load_si512(kTables.group_start), kOrOfAnd);
+  }
+  static SPARSE_GEMM_INLINE Sum multiply_add(Weights weights, const Packed* x, Index index,
+                                             Sum sum) {
+    const __m512i picked =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(x), index, _mm512_loadu_si512(x + kKept));
+    return _mm512_dpbusd_epi32(sum, picked, weights);
+  }
+  static SPARSE_GEMM_INLINE Sum row_term(Weights weights, Sum sum) {
+    return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(static_cast<char>(kOffset)), weights);
+  }
+  static SPARSE_GEMM_INLINE int32_t sum(Sum sum) { return Simd::sum(sum); }
+
+  static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,
+                                      Packed* out) {
+    for (int64_t i = 0; i < count; ++i) {
+      out[i] = static_cast<uint8_t>(load_element(source + i * stride) + kOffset);
+    }
+  }
+};
+
+template <typename T, bool kScaled>
+struct RowForm<Avx512Bf16<float>, T, bfloat16, kScaled> : Bf16Form<T, kScaled> {};
+template <>
+struct RowForm<Avx512Bf16<int32_t>, int8_t, int8_t, false> : Int8Form {};
+
+}  // namespace sparse_gemm::cpu
