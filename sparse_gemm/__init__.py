@@ -31,6 +31,7 @@ from sparse_gemm.planning.tuning import tune
 
 if TYPE_CHECKING:
     from sparse_gemm import checkpoints
+    from sparse_gemm.hf import from_pretrained
     from sparse_gemm.nn import SparseLinear, SparsifyReport, compressed_state_dict, sparsify
 
 __version__: str = _C.__version__
@@ -47,6 +48,7 @@ __all__ = [
     "checkpoints",
     "compress",
     "compressed_state_dict",
+    "from_pretrained",
     "linear",
     "matmul",
     "plan",
@@ -57,18 +59,24 @@ __all__ = [
     "tune",
 ]
 
-# Names of `sparse_gemm.nn`, which needs torch.
-_TORCH_NAMES = ("SparseLinear", "SparsifyReport", "compressed_state_dict", "sparsify")
+# Names that need torch, or torch and transformers, and their packages.
+_LAZY_NAMES = {
+    "SparseLinear": "sparse_gemm.nn",
+    "SparsifyReport": "sparse_gemm.nn",
+    "compressed_state_dict": "sparse_gemm.nn",
+    "from_pretrained": "sparse_gemm.hf",
+    "sparsify": "sparse_gemm.nn",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Loads the torch layer or `checkpoints` when one of their names is first used."""
     if name == "checkpoints":
         return importlib.import_module("sparse_gemm.checkpoints")
-    if name not in _TORCH_NAMES:
+    if name not in _LAZY_NAMES:
         raise AttributeError(f"module 'sparse_gemm' has no attribute {name!r}")
     try:
-        value = getattr(importlib.import_module("sparse_gemm.nn"), name)
+        value = getattr(importlib.import_module(_LAZY_NAMES[name]), name)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -74,6 +74,7 @@ PYTHON_ALLOWED = {
     "reference": set(),
     "metadata_orders": set(),
     "checkpoints": {"arrays", "format", "metadata_orders"},
+    "hf": {"format", "nn", "checkpoints"},
 }
 PYTHON_DOORS = {"__init__", "__main__", "cli"}  # they lie above all the others
 

@@ -39,9 +39,20 @@ class Checkpoint:
     """
 
     def __init__(
-        self, path: Path, *, tile_k: int | None = None, skip: tuple[str, ...] = SKIPPED
+        self,
+        path: Path,
+        *,
+        tile_k: int | None = None,
+        skip: tuple[str, ...] = SKIPPED,
+        files: list[Path] | None = None,
     ) -> None:
         """Maps all files and checks their headers.
+
+        Args:
+            path: the file or the folder.
+            tile_k, skip: see Context.
+            files: of the folder, if it is known which; default those that its index or their
+                names tell.
 
         Raises:
             CheckpointError: a file is damaged, or missing; the message names it.
@@ -49,9 +60,10 @@ class Checkpoint:
         """
         self.path = path
         self.config = _read_json(path / "config.json") if path.is_dir() else {}
-        self.files = _files_of(path)
+        self.files, indexed = (files, []) if files is not None else _files_of(path)
         self.infos: dict[str, TensorInfo] = {}
         self._file_of: dict[str, SafetensorsFile | TorchFile] = {}
+        self._opened: list[SafetensorsFile | TorchFile] = []
         self._checksums: dict[str, Any] = {}
         metadata: dict[str, str] = {}
         classes: dict[str, str] = {}
@@ -65,6 +77,12 @@ class Checkpoint:
                 classes.update(getattr(file, "classes", {}))
             except CheckpointError as error:
                 raise CheckpointError(f"{file_path.name}: {error}") from None
+        known = {*self.infos, *classes}
+        if absent := [name for name in indexed if name not in known]:
+            raise CheckpointError(
+                f"the index names {absent[0]!r:.200} and {len(absent) - 1} more tensors that no "
+                "file holds"
+            )
         self.context = Context(self.config, metadata, classes, weights, tile_k, skip)
 
     def read(self, name: str) -> Array:
@@ -77,6 +95,11 @@ class Checkpoint:
     def raw(self, name: str) -> memoryview:
         """A tensor's bytes."""
         return self._file_of[name].raw(name)
+
+    def release(self) -> None:
+        """Gives the memory back that mapped files took when they were read; they stay readable."""
+        for file in self._opened:
+            file.release()
 
     def find(self) -> Iterator[tuple[Format, Entry]]:
         """Every parameter that a format knows, with it; no tensor is part of two."""
@@ -105,6 +128,7 @@ class Checkpoint:
             raise CheckpointError(f"{entry.param:.200} ({file_format.name}): {error}") from error
 
     def _take(self, file: SafetensorsFile | TorchFile) -> None:
+        self._opened.append(file)
         for name, info in file.infos.items():
             if name in self.infos:
                 raise CheckpointError(f"tensor {name:.200} is in another file too")
@@ -137,24 +161,25 @@ def _read_json(path: Path) -> dict[str, Any]:
     return parse_json(path.read_bytes(), path.name)
 
 
-def _files_of(path: Path) -> list[Path]:
+def _files_of(path: Path) -> tuple[list[Path], list[str]]:
+    """The files, and the tensors that an index says they hold."""
     if not path.is_dir():
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist")
-        return [path]
+        return [path], []
     for pattern in ("*.safetensors.index.json", "*.bin.index.json"):
         indexes = sorted(path.glob(pattern))
         if indexes:
             return _indexed(path, indexes[0])
     if (path / "model.safetensors").is_file():
-        return [path / "model.safetensors"]
+        return [path / "model.safetensors"], []
     for pattern in _FALLBACKS:
         if found := sorted(file for file in path.glob(pattern) if file.is_file()):
-            return found
+            return found, []
     raise CheckpointError(f"{path} holds no .safetensors, .bin, .pt or .pth file")
 
 
-def _indexed(folder: Path, index: Path) -> list[Path]:
+def _indexed(folder: Path, index: Path) -> tuple[list[Path], list[str]]:
     weight_map = _read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise CheckpointError(f"{index.name} has no weight_map")
@@ -166,7 +191,7 @@ def _indexed(folder: Path, index: Path) -> list[Path]:
     files = [folder / name for name in sorted(names)]
     if missing := [file.name for file in files if not file.is_file()]:
         raise CheckpointError(f"{index.name} names {missing[0]}, which is missing")
-    return files
+    return files, list(weight_map)
 
 
 def encode_json(value: Mapping[str, Any]) -> str:

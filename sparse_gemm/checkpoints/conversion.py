@@ -26,7 +26,7 @@ from sparse_gemm.checkpoints.progress import progress_over
 from sparse_gemm.checkpoints.safetensors_writer import ModelWriter, atomic_file, atomic_folder
 from sparse_gemm.checkpoints.weight import Weight
 
-__all__ = ["MAX_SHARD_BYTES", "Conversion", "convert"]
+__all__ = ["ACTIVATION_SCALES", "MAX_SHARD_BYTES", "Conversion", "check_none_is_foreign", "convert"]
 
 MAX_SHARD_BYTES = 5 * 10**9
 _logger = logging.getLogger("sparse_gemm")
@@ -39,7 +39,7 @@ _WEIGHT_FILES = (
 # Endings of tensors that are a quantised weight in a form that is not read here.
 _FOREIGN = (".qweight", ".weight_packed", ".weight_scale_inv", ".B_24", ".absmax", ".blocks")
 # Static scales of activations: a dense model has no use for them.
-_ACTIVATION_SCALES = (".input_scale", ".output_scale", ".input_zero_point", ".output_zero_point")
+ACTIVATION_SCALES = (".input_scale", ".output_scale", ".input_zero_point", ".output_zero_point")
 
 
 @dataclass
@@ -124,17 +124,22 @@ def convert(
     return report
 
 
+def check_none_is_foreign(names: list[str]) -> None:
+    """Raises CheckpointError if tensors that no format knows are part of quantised weights."""
+    if foreign := [name for name in names if name.endswith(_FOREIGN)]:
+        raise CheckpointError(
+            f"{foreign[0]:.200} and {len(foreign) - 1} more are quantised in a form that is not "
+            "read here: dequantise them first"
+        )
+
+
 def _write(
     checkpoint: Checkpoint, folder: Path, report: Conversion, max_bytes: int, progress: bool
 ) -> None:
     found = list(checkpoint.find())
     parts = {name for _, entry in found for name in entry.parts.values()}
     others = [name for name in checkpoint.infos if name not in parts]
-    if foreign := [name for name in others if name.endswith(_FOREIGN)]:
-        raise CheckpointError(
-            f"{foreign[0]:.200} and {len(foreign) - 1} more are quantised in a form that is not "
-            "read here: dequantise them first"
-        )
+    check_none_is_foreign(others)
     metadata: dict[str, str] = {"format": "pt", **WRITABLE[report.to].header}
     key = None
     if report.to == OURS.name:
@@ -145,7 +150,7 @@ def _write(
         for file_format, entry in progress_over(found, "converting", progress):
             _convert_one(checkpoint, file_format, entry, writer, report)
         for name in others:
-            if report.to == DENSE.name and name.endswith(_ACTIVATION_SCALES):
+            if report.to == DENSE.name and name.endswith(ACTIVATION_SCALES):
                 continue
             _copy_tensors(checkpoint, [name], writer, report)
     candidates = [entry.param for file_format, entry in found if file_format is not DENSE]

@@ -18,7 +18,7 @@ import numpy as np
 from sparse_gemm.checkpoints.errors import CheckpointError
 from sparse_gemm.checkpoints.tensors import Array, TensorInfo, check_extents
 
-__all__ = ["SafetensorsFile", "map_file", "parse_json"]
+__all__ = ["SafetensorsFile", "map_file", "parse_json", "release_map"]
 
 # Headers of the largest models are a few MB. JSON takes up to 30 times its size when parsed.
 MAX_HEADER_BYTES = 32 * 2**20
@@ -65,6 +65,10 @@ class SafetensorsFile:
         begin = self._begin + self._offsets[name]
         return memoryview(self._map)[begin : begin + self._infos[name].nbytes]
 
+    def release(self) -> None:
+        """Gives back the memory of what was read; it is read again when it is looked at again."""
+        release_map(self._map)
+
     def read(self, name: str) -> Array:
         """A tensor, read-only."""
         info = self._infos[name]
@@ -82,6 +86,12 @@ def map_file(path: Path) -> mmap.mmap:
         if os.fstat(file.fileno()).st_size == 0:
             raise CheckpointError("the file is empty")
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def release_map(mapped: mmap.mmap) -> None:
+    """Has a mapping take no memory until it is looked at again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def parse_json(text: bytes, what: str) -> dict[str, Any]:

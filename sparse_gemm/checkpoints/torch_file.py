@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sparse_gemm.checkpoints.errors import CheckpointError
-from sparse_gemm.checkpoints.safetensors_file import map_file
+from sparse_gemm.checkpoints.safetensors_file import map_file, release_map
 from sparse_gemm.checkpoints.tensors import Array, TensorInfo, dtype_of_code
 from sparse_gemm.checkpoints.torch_pickle import (
     MAX_PICKLE_BYTES,
@@ -81,6 +81,10 @@ class TorchFile:
             writeable=False,
         )
         return np.ascontiguousarray(view).astype(dtype, copy=False).reshape(tensor.shape)
+
+    def release(self) -> None:
+        """Gives back the memory of what was read; it is read again when it is looked at again."""
+        release_map(self._map)
 
     def _open(self) -> tuple[dict[str, zipfile.ZipInfo], str]:
         try:

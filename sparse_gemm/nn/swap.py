@@ -21,7 +21,7 @@ from sparse_gemm.nn.quantized import check_quantized
 from sparse_gemm.planning.plans import plan
 from sparse_gemm.torch_glue.layer_format import check_bias, check_dtype, describe_violation
 
-__all__ = ["SparsifyEntry", "SparsifyReport", "sparsify"]
+__all__ = ["SparsifyEntry", "SparsifyReport", "Survey", "sparsify"]
 
 Filter = Callable[[str, torch.nn.Linear], bool]
 Progress = Callable[[int, int, str], None]
@@ -173,7 +173,7 @@ def sparsify(
     check_dtype(torch.float32, pattern)  # what is unknown is the caller's error, not a layer's
     check_quantized(quantize, group_size, pattern)
     how = {"prune": prune, "pattern": pattern, "quantize": quantize, "group_size": group_size}
-    survey = _Survey(model)
+    survey = Survey(model)
     replacements: dict[torch.nn.Module, SparseLinear] = {}
     entries = []
     for done, (linear, names) in enumerate(survey.linears.items(), start=1):
@@ -230,10 +230,11 @@ def _dense_bytes(linear: torch.nn.Linear) -> int:
     return sum(0 if torch.nn.parameter.is_lazy(tensor) else tensor.nbytes for tensor in tensors)
 
 
-class _Survey:
+class Survey:
     """Who is who in a model: every linear layer, its names, and who else has a hand in it."""
 
     def __init__(self, model: torch.nn.Module) -> None:
+        """Looks at every module of the model."""
         self.linears: dict[torch.nn.Linear, list[str]] = {}
         self._parents: dict[torch.nn.Module, list[tuple[torch.nn.Module, str, str]]] = {}
         for name, module in model.named_modules(remove_duplicate=False):
@@ -244,11 +245,14 @@ class _Survey:
                     self._parents.setdefault(child, []).append((module, attribute, name))
         self._partners = _find_partners(model)
 
+    def reason_in_structure(self, linear: torch.nn.Linear) -> str:
+        """Why this layer cannot be swapped, whatever its weight is; empty if it can."""
+        return self._reason_in_parents(linear) or _reason_in_kind(linear)
+
     def reason_to_leave(self, linear: torch.nn.Linear, pattern: str, quantize: str | None) -> str:
         """Why this layer cannot be swapped, in words; empty if it can."""
         return (
-            self._reason_in_parents(linear)
-            or _reason_in_kind(linear)
+            self.reason_in_structure(linear)
             or _reason_in_weight(linear, pattern, quantize)
             or self._reason_in_partners(linear)
         )
