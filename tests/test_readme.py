@@ -36,7 +36,7 @@ def without_annotations(code: str) -> list[ast.stmt]:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
 
 
 @pytest.mark.parametrize("index", range(len(EXAMPLES)))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers", minversion="5.0")
+transformers = pytest.importorskip("transformers", minversion="5.10")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from hf_models import (  # noqa: E402
