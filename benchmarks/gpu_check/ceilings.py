@@ -7,33 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.gpu_check.runner import Record
-from benchmarks.timing import Spread
-
-# Dense fp16 operations (a multiply-add is two) a clock and SM, fp32 accumulation: the vendor's peak
-# TFLOPS divided by SMs and boost clock. GeForce parts accumulate in fp32 at half rate.
-FP16_FLOPS_PER_CLK = {"8.0": 2048, "8.6": 1024, "8.9": 1024, "9.0": 4096}
-GEFORCE_FACTOR = 0.5
-# Of the fp16 rate. The integer rates of GeForce parts are not halved.
-DTYPE_FACTOR = {
-    "float16": 1.0,
-    "bfloat16": 1.0,
-    "tfloat32": 0.5,
-    "float8_e4m3": 2.0,
-    "int8": 2.0,
-    "int4": 4.0,
-}
-SPARSE_FACTOR = 2.0
-
-
-def peak_flops_per_clk(capability: str, name: str, dtype: str, sparse: bool) -> float | None:
-    """Operations a clock and SM at the peak, dense-equivalent if sparse; None where not known."""
-    fp16 = FP16_FLOPS_PER_CLK.get(capability)
-    if fp16 is None:
-        return None
-    halved = "GeForce" in name and not dtype.startswith("int")
-    rate = fp16 * DTYPE_FACTOR[dtype] * (GEFORCE_FACTOR if halved else 1.0)
-    return rate * (SPARSE_FACTOR if sparse else 1.0)
-
+from sparse_gemm.bench.peaks import peak_flops_per_clk
+from sparse_gemm.bench.timing import Spread
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, 10th and 90th percentile."""

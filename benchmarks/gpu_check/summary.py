@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.gpu_check.runner import Record
+from sparse_gemm.bench import tables
 
 Row = Sequence[str]
 
@@ -13,21 +14,25 @@ Row = Sequence[str]
 def summarise(document: Record) -> str:
     """Device, stages with the messages of what failed, then a table a kind of record."""
     device, software = document["device"], document["software"]
+    capability = str(device["compute_capability"]).replace(".", "")
     lines = [
-        f"{device['name']}, sm_{device['compute_capability'].replace('.', '')}, "
-        f"driver {device['driver']}, nvcc {software['nvcc']}, torch {software['torch']}, "
-        f"commit {document['commit']}",
-        "",
+        f"{device['name']}, sm_{capability}, driver {device['driver']}, nvcc {software['nvcc']}, "
+        f"torch {software['torch']}, commit {document['commit']}",
     ]
+    if document.get("meaningless"):
+        lines.append(f"NO TIME BELOW MEANS ANYTHING: {document['meaningless']}")
+    lines.append("")
     for stage in document["stages"]:
-        lines.append(f"{stage['name']:<10} {stage['status']} ({stage.get('seconds', 0):.0f} s)")
+        lines.append(f"{stage['name']:<12} {stage['status']} ({stage.get('seconds', 0):.0f} s)")
         for command in stage["commands"]:
             if command["status"] != "ok":
                 message = str(command.get("message", "")).replace("\n", "\n      ")
                 lines.append(f"    {command['name']}: {command['status']}: {message}")
-    records = [record for stage in document["stages"] for record in stage["records"]]
+    records = document["records"]
+    measured = [record for record in records if "variants" in record]
+    if measured:
+        lines += ["", tables.tables(measured)]
     for title, kind, make_rows in (
-        ("linear", "linear", _linear_rows),
         ("bandwidth", "copy", _copy_rows),
         ("mma, A and B in registers", "mma", _mma_rows),
         ("wgmma", "wgmma", _wgmma_rows),
@@ -35,8 +40,8 @@ def summarise(document: Record) -> str:
         chosen = [record for record in records if record["record"] == kind]
         if chosen:
             lines += ["", title, *_table(make_rows(chosen))]
-    lines += _variant_errors(records)
-    lines += [f"{record['record']}: {record['error']}" for record in records if "error" in record]
+    others = [record for record in records if "error" in record and "variants" not in record]
+    lines += [f"{record['record']}: {record['error']}" for record in others]
     return "\n".join(lines)
 
 
@@ -46,48 +51,6 @@ def _table(rows: Sequence[Row]) -> list[str]:
         "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
-
-
-def _linear_rows(records: Sequence[Record]) -> list[Row]:
-    names = list(dict.fromkeys(name for record in records for name in record["variants"]))
-    rows: list[Row] = [
-        (
-            "shape",
-            "dtype",
-            "tokens",
-            *(f"{n} us" for n in names),
-            "TFLOPS",
-            "GB/s",
-            "over dense",
-            "over cuSPARSELt",
-        )
-    ]
-    for record in records:
-        ours = record["variants"].get("sparse_gemm", {})
-        ratios = record["ratios"]
-        rows.append(
-            (
-                f"{record['m']}x{record['k']}",
-                record["dtype"],
-                str(record["tokens"]),
-                *(_microseconds(record["variants"].get(name, {})) for name in names),
-                _number(ours.get("dense_equiv_tflops")),
-                _number(ours.get("gb_per_s")),
-                _number(_median(ratios.get("torch dense")), 2),
-                _number(_median(ratios.get("cuSPARSELt")), 2),
-            )
-        )
-    return rows
-
-
-def _variant_errors(records: Sequence[Record]) -> list[str]:
-    """Each reason for an empty cell of the table of `linear`, once."""
-    reasons: dict[str, None] = {}
-    for record in records:
-        for name, variant in record.get("variants", {}).items():
-            if "error" in variant:
-                reasons[f"  {name}: {variant['error']}"] = None
-    return list(reasons)
 
 
 def _copy_rows(records: Sequence[Record]) -> list[Row]:
@@ -133,10 +96,3 @@ def _median(spread: Any) -> float | None:
 
 def _number(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _microseconds(variant: Record) -> str:
-    if "error" in variant:
-        return "absent" if variant.get("absent") else "error"
-    median = _median(variant.get("seconds"))
-    return _number(None if median is None else median * 1e6)

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-# Called with the number of the round, so that it can take another copy of its data each time.
-Variant = Callable[[int], object]
+# Called with the number of the round, so that it can take another copy of its data each time; gives
+# the seconds that one call took.
+Sample = Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Timings:
     @property
     def rounds(self) -> int:
         """How many samples each variant has."""
-        return len(next(iter(self.seconds.values())))
+        return len(next(iter(self.seconds.values()), []))
 
     def of(self, variant: str) -> Spread:
         """The spread of one variant's seconds."""
@@ -62,35 +63,17 @@ class Timings:
         return Spread.of([above / below for above, below in pairs])
 
 
-def take_turns(variants: Mapping[str, Variant], budget: Budget, *, calls: int = 1) -> Timings:
-    """Times each variant once a round, in an order that moves on by one each round.
-
-    Args:
-        variants: what to time; each is called once beforehand, uncounted.
-        budget: how many rounds.
-        calls: calls for one sample, for functions too short to time one by one.
-
-    Returns:
-        Seconds for one call.
-    """
-    names = list(variants)
-    for name in names:
-        variants[name](0)
+def take_turns(samples: Mapping[str, Sample], budget: Budget) -> Timings:
+    """Takes a sample of each variant once a round, in an order that moves on by one each round."""
+    names = list(samples)
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    if not names:
+        return Timings(seconds)
     begin = time.perf_counter()
     for round_idx in range(budget.max_rounds):
         if round_idx >= budget.min_rounds and time.perf_counter() - begin > budget.seconds:
             break
         first = round_idx % len(names)
         for name in names[first:] + names[:first]:
-            seconds[name].append(_sample(variants[name], round_idx + 1, calls))
+            seconds[name].append(samples[name](round_idx + 1))
     return Timings(seconds)
-
-
-def _sample(variant: Variant, round_idx: int, calls: int) -> float:
-    """Seconds for one of `calls` calls."""
-    repeat = range(calls)
-    start = time.perf_counter()
-    for _ in repeat:
-        variant(round_idx)
-    return (time.perf_counter() - start) / calls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import os
 import statistics
 import subprocess
 import threading
@@ -15,6 +16,12 @@ from typing import Any, NamedTuple
 INTERVAL_SECONDS = 0.02
 SMI_INTERVAL_MS = 100  # nvidia-smi takes longer to answer
 SMI_FIELDS = "clocks.sm,clocks.mem,power.draw.instant,temperature.gpu,clocks_event_reasons.active"
+
+
+def visible_device() -> str:
+    """How nvidia-smi names the first GPU that CUDA programs see, ordered by PCI bus."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    return first or "0"
 
 
 class Sample(NamedTuple):
