@@ -1,4 +1,4 @@
-"""`python -m sparse_gemm.gpu_check`, the same as `make gpu-check`: build, test and measure on a GPU.
+"""`python -m sparse_gemm.gpu_check`, the same as `make gpu-check`: build, test, measure on a GPU.
 
 Kernels, tests and ceilings are built and run from the source tree, which a wheel does not have;
 `python -m sparse_gemm.bench` measures without it.
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{_NO_SOURCES}\n")
         return 2
     sys.path.insert(0, str(sources))
-    status: int = importlib.import_module("benchmarks.gpu_check.__main__").main(arguments)
+    status: int = importlib.import_module("benchmarks.gpu_check.command").main(arguments)
     return status
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu_check import ceilings, device
+from sparse_gemm.bench.peaks import peak_flops_per_clk
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,18 +64,18 @@ def test_bandwidth() -> None:
 def test_peaks_are_those_of_the_data_sheets(
     capability: str, name: str, dtype: str, sparse: bool, tflops: float, sms: int, ghz: float
 ) -> None:
-    peak = ceilings.peak_flops_per_clk(capability, name, dtype, sparse)
+    peak = peak_flops_per_clk(capability, name, dtype, sparse)
     assert peak is not None
     assert peak * sms * ghz / 1e3 == pytest.approx(tflops, rel=0.01)
 
 
 def test_a_peak_that_is_not_known_is_left_out() -> None:
-    assert ceilings.peak_flops_per_clk("13.7", "NVIDIA Next", "float16", True) is None
+    assert peak_flops_per_clk("13.7", "NVIDIA Next", "float16", True) is None
 
 
 def make_ceilings(build: Path, *options: str) -> str:
     """Makes the programs and returns what the compiler said; skips where there is none."""
-    nvcc = device.find_nvcc()
+    nvcc = device.find_program("nvcc")
     if nvcc is None:
         pytest.skip("there is no CUDA compiler")
     command = ["make", "-C", str(ROOT / "benchmarks" / "ceilings"), f"NVCC={nvcc}"]

@@ -8,24 +8,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-import sparse_gemm as sg
-from benchmarks import cuda
-from benchmarks.gpu_check import __main__ as gpu_check
-from benchmarks.gpu_check import device, stages
-from benchmarks.gpu_check.clocks import Sample, Sampler, parse_smi
-from benchmarks.gpu_check.runner import Command, Results, Stage, parse_record, run_stages
+from benchmarks.gpu_check import command as gpu_check
+from benchmarks.gpu_check import stages
+from benchmarks.gpu_check.device import Device
+from benchmarks.gpu_check.runner import Command, Stage, parse_record, run_stages
 from benchmarks.gpu_check.summary import summarise
-from benchmarks.timing import Budget
+from sparse_gemm import gpu_check as entry
+from sparse_gemm.bench import cli, devices, document, machine
+from sparse_gemm.bench.cases import MODEL_TOKENS, SUITES
+from sparse_gemm.bench.document import Results
+from sparse_gemm.bench.sampler import Sample, Sampler, parse_smi
 
 ROOT = Path(__file__).parent.parent
-H100 = device.Device(
-    {**dict.fromkeys(device.FIELDS, "?"), "name": "NVIDIA H100", "compute_capability": "9.0"}
+H100 = Device(
+    {**dict.fromkeys(machine.SMI_FIELDS, "?"), "name": "NVIDIA H100", "compute_capability": "9.0"}
 )
 
 
@@ -34,11 +36,22 @@ def script(name: str, code: str, seconds: float = 30.0) -> Command:
 
 
 def run(tmp_path: Path, *chosen: Stage, seconds: float = 60.0) -> list[dict[str, Any]]:
+    """The stages of the document, each with its records as well."""
     results = Results(tmp_path / "results.json", {})
     run_stages(chosen, results, tmp_path / "logs", seconds)
     on_disk: dict[str, Any] = json.loads((tmp_path / "results.json").read_text())
     assert on_disk == results.document
-    return results.stages
+    return with_records(on_disk)
+
+
+def with_records(document: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = document["stages"]
+    for stage in found:
+        of_stage = [record for record in document["records"] if record["stage"] == stage["name"]]
+        stage["records"] = [
+            {key: value for key, value in record.items() if key != "stage"} for record in of_stage
+        ]
+    return found
 
 
 def process_is_gone(pid: int) -> bool:
@@ -116,6 +129,7 @@ RUN_UNTIL_KILLED = """
 import sys
 from pathlib import Path
 from benchmarks.gpu_check.runner import *
+from sparse_gemm.bench.document import Results
 out = Path(sys.argv[1])
 talk = 'import time; print(\\'{"record": "kept"}\\', flush=True); time.sleep(60)'
 command = Command("talk", [sys.executable, "-c", talk], 60.0)
@@ -139,7 +153,7 @@ def test_what_was_found_is_kept_when_the_run_is_killed(tmp_path: Path, signum: i
         time.sleep(0.05)
     process.send_signal(signum)
     process.wait(timeout=20)
-    (stage,) = json.loads(path.read_text())["stages"]
+    (stage,) = with_records(json.loads(path.read_text()))
     assert stage["records"] == [{"record": "kept"}]
     if signum == signal.SIGKILL:
         assert stage["status"] == "running"
@@ -163,17 +177,6 @@ def test_only_objects_that_say_so_are_records() -> None:
         assert parse_record(line) is None
 
 
-def test_clocks_are_those_of_the_span() -> None:
-    sampler = Sampler("0")
-    for when in range(10):
-        sampler.add(Sample(when, 1000 + when, 2000, 300 + when, 40 + when, 1 << when))
-    clocks = sampler.between(2.5, 5.5)
-    assert clocks is not None
-    assert (clocks["samples"], clocks["sm_mhz"], clocks["sm_mhz_range"]) == (3, 1004, [1003, 1005])
-    assert (clocks["watts"], clocks["celsius"], clocks["limits"]) == (304, 45, hex(0b111000))
-    assert sampler.between(20, 30) is None
-
-
 def test_a_line_of_nvidia_smi() -> None:
     line = "1980, 2619, 351.20, 45, 0x0000000000000004\n"
     assert parse_smi(1.5, line) == Sample(1.5, 1980, 2619, 351.2, 45, 4)
@@ -181,23 +184,114 @@ def test_a_line_of_nvidia_smi() -> None:
         parse_smi(0.0, "1980, [N/A], 351.20, 45, 0x0")
 
 
+def make_stages(device: Device, out: Path) -> dict[str, Stage]:
+    return {stage.name: stage for stage in stages.make_stages(device, Sampler("0"), out)}
+
+
 def test_the_bounds_fit_into_the_whole_run(tmp_path: Path) -> None:
-    every = stages.make_stages(H100, Sampler("0"), tmp_path)
-    assert [stage.name for stage in every] == ["build", "tests", "linear", "ceilings"]
-    bounds = [command.seconds for stage in every for command in stage.commands]
-    assert sum(bounds) <= stages.WHOLE_RUN_SECONDS
-    (extension, programs) = every[0].commands
+    every = make_stages(H100, tmp_path)
+    assert list(every)[: len(stages.DEFAULT)] == list(stages.DEFAULT)
+    assert sum(every[name].seconds for name in stages.DEFAULT) <= stages.WHOLE_RUN_SECONDS
+    (extension, programs) = every["build"].commands
     assert extension.environment["SPARSE_GEMM_CUDA_ARCHITECTURES"] == "90a-real"
     assert "ARCH=90a" in programs.argv
-    names = [command.name for command in every[3].commands]
+    names = [command.name for command in every["ceilings"].commands]
     assert names == ["copy", "mma", "wgmma_f16", "wgmma_e4m3"]
 
 
+def test_all_suites_are_stages_and_end_before_their_bound(tmp_path: Path) -> None:
+    every = make_stages(H100, tmp_path)
+    suites = {command.argv[4] for stage in every.values() for command in bench_commands(stage)}
+    assert suites == set(SUITES)
+    for stage in every.values():
+        for command in bench_commands(stage):
+            minutes = float(command.argv[command.argv.index("--minutes") + 1])
+            assert 60 * minutes <= command.seconds - 9
+            assert cli_takes(command.argv[3:])
+
+
+def bench_commands(stage: Stage) -> list[Command]:
+    return [command for command in stage.commands if "sparse_gemm.bench" in command.argv]
+
+
+def cli_takes(arguments: Sequence[str]) -> bool:
+    """Whether its command line is one: the run ends at the device, which there is none of."""
+
+    class ReachedError(Exception):
+        pass
+
+    def find(kind: str) -> devices.Device:
+        raise ReachedError
+
+    with pytest.raises(ReachedError):
+        cli.main(arguments, find=find)
+    return True
+
+
+def test_default_models_are_six_layers_by_six_token_counts_by_three_types(tmp_path: Path) -> None:
+    (command,) = make_stages(H100, tmp_path)["models"].commands
+    layers, types = (
+        command.argv[command.argv.index(option) + 1].split(",")
+        for option in ("--layers", "--types")
+    )
+    assert (len(layers), len(MODEL_TOKENS), len(types)) == (6, 6, 3)
+
+
 def test_wgmma_is_left_out_where_there_is_none(tmp_path: Path) -> None:
-    ada = device.Device({**H100.facts, "compute_capability": "8.9"})
+    ada = Device({**H100.facts, "compute_capability": "8.9"})
     assert ada.target == "89"
-    commands = stages.ceiling_commands(ada, tmp_path)
+    commands = make_stages(ada, tmp_path)["ceilings"].commands
     assert [command.name for command in commands] == ["copy", "mma"]
+
+
+def test_four_sanitizers_run_side_by_side_or_are_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "find_program", lambda name: f"/toolkit/{name}")
+    stage = make_stages(H100, tmp_path)["sanitizer"]
+    assert stage.together
+    assert [command.argv[0] for command in stage.commands] == ["/toolkit/compute-sanitizer"] * 4
+    assert all(command.absent is None for command in stage.commands)
+    monkeypatch.setattr(stages, "find_program", lambda name: None)
+    absent = make_stages(H100, tmp_path)["sanitizer"]
+    (found,) = run(tmp_path, absent)
+    assert found["status"] == "ok"
+    assert {command["status"] for command in found["commands"]} == {"absent"}
+
+
+def test_commands_run_together(tmp_path: Path) -> None:
+    """Each waits for what the other writes; one that outlives its bound stops no other."""
+    wait = f"""
+import pathlib, sys, time
+here, there = (pathlib.Path({str(tmp_path)!r}) / name for name in sys.argv[1:])
+here.touch()
+while not there.exists():
+    time.sleep(0.01)
+"""
+    pair = [
+        Command(name, [sys.executable, "-c", wait, *names], 20.0)
+        for name, names in (("one", ("a", "b")), ("two", ("b", "a")))
+    ]
+    slow = script("slow", "import time; time.sleep(60)", seconds=3.0)
+    begin = time.monotonic()
+    (stage,) = run(tmp_path, Stage("pair", [*pair, slow], together=True))
+    assert [command["status"] for command in stage["commands"]] == ["ok", "ok", "timed out"]
+    assert stage["status"] == "timed out"
+    assert time.monotonic() - begin < 15
+
+
+def test_what_a_program_knows_of_the_device_is_kept(tmp_path: Path) -> None:
+    head = {"record": "head", "device": {"sms": 132, "name": "?"}, "software": {"torch": "2"}}
+    results = Results(tmp_path / "results.json", {"device": {"name": "H100"}})
+    run_stages(
+        [Stage("a", [script("c", f"print({json.dumps(json.dumps(head))})")])],
+        results,
+        tmp_path,
+        60.0,
+    )
+    assert results.document["device"] == {"sms": 132, "name": "H100"}
+    assert results.document["software"] == {"torch": "2"}
+    assert results.document["records"] == []
 
 
 FAKE_SMI = """#!/bin/sh
@@ -235,10 +329,9 @@ def test_the_command_with_a_made_up_gpu(
     status = gpu_check.main(["--only", "ceilings", "--out", str(out)])
 
     assert status == 1  # mma and wgmma are absent
-    document = json.loads((out / "results.json").read_text())
-    assert document["schema"] == gpu_check.SCHEMA
-    assert document["device"]["name"] == "NVIDIA Fake"
-    (stage,) = document["stages"]
+    found = document.read(out / "results.json")
+    assert found["device"]["name"] == "NVIDIA Fake"
+    (stage,) = with_records(found)
     assert [command["status"] for command in stage["commands"]] == ["ok", *["failed"] * 3]
     assert stage["records"][0]["gb_per_s"]["median"] == 1000
     assert stage["records"][0]["clocks"]["sm_mhz"] == 1755
@@ -256,6 +349,25 @@ def test_no_gpu_is_said_in_a_sentence(
     assert "nvidia-smi does not tell of a GPU" in capsys.readouterr().err
 
 
+def test_without_sources_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(entry, "__file__", str(tmp_path / "site-packages" / "x" / "gpu_check.py"))
+    monkeypatch.chdir(tmp_path)
+    assert entry.main([]) == 2
+    assert "make gpu-check" in capsys.readouterr().err
+    monkeypatch.chdir(ROOT)
+    assert entry.find_sources() == ROOT
+
+
+def test_emulated_wants_the_emulator(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("EMULATOR_FINDINGS", raising=False)
+    assert gpu_check.main(["--emulated"]) == 2
+    assert "emulator/run" in capsys.readouterr().err
+
+
 def test_the_summary_shows_every_kind_of_record() -> None:
     rate = {
         "dense_equiv_tflops": {"median": 1234.5},
@@ -266,79 +378,61 @@ def test_the_summary_shows_every_kind_of_record() -> None:
         "dtype": "float16",
     }
     linear = {
-        "record": "linear",
-        "m": 4096,
-        "k": 4096,
-        "tokens": 16,
-        "dtype": "float16",
+        **{"record": "linear", "suite": "models", "type": "float16", "baseline": "torch dense"},
+        **{"m": 4096, "k": 4096, "tokens": 16},
         "variants": {
             "sparse_gemm": {
+                "role": "ours",
                 "seconds": {"median": 10e-6},
+                "speedup": {"median": 1.56, "p10": 1.5, "p90": 1.6},
                 "dense_equiv_tflops": 53.7,
                 "gb_per_s": 1887.0,
             },
-            "cuSPARSELt": {"error": "ImportError: built without", "absent": True},
+            "torch dense": {"role": "dense", "seconds": {"median": 15.6e-6}},
+            "cuSPARSELt": {"role": "sparse", "absent": "ImportError: built without"},
         },
-        "ratios": {"torch dense": {"median": 1.56}},
     }
     wgmma = {"tile_m": 128, "tile_n": 256, "a_from": "shared", "fills": "none", "cluster": 1}
-    document = {
+    found = {
         "device": H100.facts,
         "software": {"nvcc": "13.0.88", "torch": "2.11.0"},
         "commit": "abc",
-        "stages": [
-            {
-                "name": "all",
-                "status": "ok",
-                "seconds": 3.0,
-                "commands": [],
-                "records": [
-                    linear,
-                    {"record": "mma", "instruction": "mma.sp.m16n8k32", "warps": 8, **rate},
-                    {"record": "wgmma", "instruction": "wgmma.sp.m64n256k32", **wgmma, **rate},
-                    {"record": "copy", "case": "read", "gb_per_s": {"median": 3000.0}},
-                ],
-            }
+        "stages": [{"name": "all", "status": "ok", "seconds": 3.0, "commands": []}],
+        "records": [
+            linear,
+            {"record": "mma", "instruction": "mma.sp.m16n8k32", "warps": 8, **rate},
+            {"record": "wgmma", "instruction": "wgmma.sp.m64n256k32", **wgmma, **rate},
+            {"record": "copy", "case": "read", "gb_per_s": {"median": 3000.0}},
         ],
     }
-    text = summarise(document)
-    for expected in ("10.0", "absent", "1.56", "1887.0", "1234.5", "88.8", "144.00", "3000.0"):
+    text = summarise(found)
+    for expected in ("10 us", "absent", "1.56", "1.89e+03 GB/s", "1234.5", "88.8", "144.00"):
         assert expected in text, expected
+    assert "3000.0" in text
+    assert "built without" in text
+    assert "MEANS" not in text
+    assert "NO TIME BELOW MEANS ANYTHING: made up" in summarise({**found, "meaningless": "made up"})
 
 
-def test_linear_is_timed_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the CPU: events, graphs and the flush are a GPU's, all else is as it will be."""
-    times = iter(range(1, 1000))
-    eager = staticmethod(lambda run, nbytes: cuda.Variant.eager(run, nbytes, "eager"))
-    monkeypatch.setattr(cuda.Variant, "of", eager)
-    monkeypatch.setattr(cuda, "time_once", lambda replay: (replay(), float(next(times)))[1])
-    w = sg.prune(torch.randn(64, 128, generator=torch.Generator().manual_seed(0)).half())
-    flushes: list[None] = []
-    budget = Budget(seconds=0.0, min_rounds=3, max_rounds=9)
-    record = cuda.bench_case(w, 16, lambda: flushes.append(None), budget)
-    ours, dense = record["variants"][cuda.OURS], record["variants"][cuda.DENSE]
-    assert record["rounds"] == 3
-    assert len(flushes) == 6
-    # Samples 1, 4, 5 and 2, 3, 6: the order changes each round.
-    assert (ours["seconds"]["median"], dense["seconds"]["median"]) == (4.0, 3.0)
-    assert record["ratios"][cuda.DENSE]["median"] == 1.2
-    assert ours["dense_equiv_tflops"] == pytest.approx(2 * 64 * 128 * 16 / 4 / 1e12)
-    assert ours["weight_bytes"] == sg.compress(w).nbytes
-    assert 0 < ours["relative_error"] < torch.finfo(torch.float16).eps
-    absent = record["variants"][cuda.CUSPARSELT]
-    assert absent["absent"]
-    assert "without cuSPARSELt" in absent["error"]
-    assert "cuSPARSELt: ImportError" in cuda.describe(record)
+BEFORE_ANYTHING_IS_BUILT = """
+import sys
+sys.modules["sparse_gemm._C"] = sys.modules["torch"] = None  # neither can be imported
+from benchmarks.gpu_check import unbuilt
+unbuilt.allow()
+from benchmarks.gpu_check.command import main
+sys.exit(main(["--only", "build", "--minutes", "0", "--out", sys.argv[1]]))
+"""
 
 
-def test_a_wrong_result_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(w: torch.Tensor, x: torch.Tensor) -> dict[str, Any]:
-        return {cuda.OURS: lambda: cuda.Variant.eager(lambda: 1.01 * (x @ w.T), 1, "eager")}
-
-    monkeypatch.setattr(cuda, "make_variants", wrong)
-    w = torch.randn(64, 128, generator=torch.Generator().manual_seed(0)).half()
-    record = cuda.bench_case(w, 16, lambda: None, Budget(0.0, 1, 1))
-    error = record["variants"][cuda.OURS]["error"]
-    assert error.startswith("WrongResultError: relative error")
-    assert "seconds" not in record["variants"][cuda.OURS]
-    assert record["rounds"] == 0
+def test_it_begins_without_the_extension_that_it_builds(tmp_path: Path) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(FAKE_SMI)
+    smi.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("EMULATOR_FINDINGS", None)
+    command = [sys.executable, "-c", BEFORE_ANYTHING_IS_BUILT, str(tmp_path / "out")]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    (stage,) = document.read(tmp_path / "out" / "results.json")["stages"]
+    assert stage["status"] == "not run"
+    assert "NVIDIA Fake, sm_90" in ran.stdout

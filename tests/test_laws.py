@@ -76,7 +76,13 @@ PYTHON_ALLOWED = {
     "checkpoints": {"arrays", "format", "metadata_orders"},
     "hf": {"format", "nn", "checkpoints"},
 }
-PYTHON_DOORS = {"__init__", "__main__", "cli"}  # they lie above all the others
+PYTHON_DOORS = {
+    "__init__",
+    "__main__",
+    "cli",
+    "bench",
+    "gpu_check",
+}  # they lie above all the others
 
 
 def python_room(path: Path) -> str:

@@ -10,6 +10,7 @@ from benchmarks.gpu_check.runner import Record
 from sparse_gemm.bench.peaks import peak_flops_per_clk
 from sparse_gemm.bench.timing import Spread
 
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, 10th and 90th percentile."""
     return asdict(Spread.of(values))

@@ -2,8 +2,8 @@
 
 python -m benchmarks.gpu_check.each_kernel [--every N]
 
-The program that gpu-check puts under compute-sanitizer; the kernel cases of tests/kernels would take
-too long there. Prints a line a kernel, and ends with 1 if a result is wrong.
+The program that gpu-check puts under compute-sanitizer; the kernel cases of tests/kernels would
+take too long there. Prints a line a kernel, and ends with 1 if a result is wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from benchmarks.gpu_check import emulation
-from sparse_gemm.tuning import forced
+from sparse_gemm.planning.tuning import forced
 
 _PAST_TILE = 3  # rows and columns past a whole tile: one that is cut off as well
 

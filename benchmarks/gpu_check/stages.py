@@ -20,9 +20,7 @@ EVERY = "every"
 DEFAULT = ("build", "tests", "sanitizer", "decode", "models", "ceilings")
 
 # Suites by the names of their stages: whole, where DEFAULT has a part of them.
-NAMED = {
-    name if name not in DEFAULT else f"{name}-all": name for name in SUITES
-}
+NAMED = {name if name not in DEFAULT else f"{name}-all": name for name in SUITES}
 WITH_ENERGY = ("prefill", "conv-as-gemm")
 
 # Types of which every peer has a kernel, and the one that gains most with few tokens.

@@ -12,7 +12,9 @@ import sys
 def main() -> int:
     """The program's exit status; options of compute-sanitizer come first."""
     tool, *program = sys.argv[sys.argv.index("--tool") + 1 :]
-    print(f"a stand-in for compute-sanitizer --tool {tool}: the emulator checks instead", flush=True)
+    print(
+        f"a stand-in for compute-sanitizer --tool {tool}: the emulator checks instead", flush=True
+    )
     return subprocess.run(program).returncode
 
 

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "emulated" in parts:
         fresh = document.merged(fresh, document.stages())
     if "predictions" in parts:
-        fresh = document.merged(fresh, document.predicted()) | {"losses": predictions.losses()}
+        of_layers = {"losses": predictions.losses(), "gains": predictions.gains()}
+        fresh = document.merged(fresh, document.predicted()) | of_layers
     for line in document.changes(committed["rows"], fresh["rows"]):
         print(line)
     document.write(fresh)

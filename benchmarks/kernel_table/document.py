@@ -9,6 +9,7 @@ rows       by name (config, type, way to load B)
   stage          of a CTA, as the emulator counts (tests/kernels/kernel_counts.py)
   predicted      device, tokens, schedule, bound, us
 losses     predicted: layers that lose to a dense product, the ratio by number of tokens
+gains      predicted: of a few layers the dense time over ours, for the README
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ REGENERATE = (
 )
 
 Document = dict[str, Any]
+_LISTS = ("losses", "gains")
 
 
 def name_of(row: Mapping[str, Any]) -> str:
@@ -41,7 +43,7 @@ def name_of(row: Mapping[str, Any]) -> str:
 def read() -> Document:
     """The committed document; an empty one where there is none."""
     if not PATH.exists():
-        return {"rows": {}, "losses": []}
+        return {"rows": {}, "losses": [], "gains": []}
     document: Document = json.loads(PATH.read_text())
     return document
 
@@ -53,10 +55,11 @@ def write(document: Document) -> None:
         parts = ",\n".join(f"      {json.dumps(k)}: {json.dumps(v)}" for k, v in row.items())
         lines.append(f"    {json.dumps(name)}: {{\n{parts}\n    }}")
     rows = ",\n".join(lines)
-    losses = ",\n".join(f"    {json.dumps(loss)}" for loss in document["losses"])
+    lists = {key: ",\n".join(f"    {json.dumps(one)}" for one in document[key]) for key in _LISTS}
+    tail = ",\n".join(f'  "{key}": [\n{lines}\n  ]' for key, lines in lists.items())
     known = [key for key in ("compiler", "nvdisasm") if key in document]
     head = "".join(f"  {json.dumps(key)}: {json.dumps(document[key])},\n" for key in known)
-    PATH.write_text(f'{{\n{head}  "rows": {{\n{rows}\n  }},\n  "losses": [\n{losses}\n  ]\n}}\n')
+    PATH.write_text(f'{{\n{head}  "rows": {{\n{rows}\n  }},\n{tail}\n}}\n')
 
 
 def compiler() -> str:
@@ -127,7 +130,7 @@ def merged(document: Document, *parts: dict[str, dict[str, Any]]) -> Document:
         rows[name] = dict(document.get("rows", {}).get(name, {}))
         for part in parts:
             rows[name].update(part.get(name, {}))
-    return {"losses": [], **document, "rows": rows}
+    return {**{key: [] for key in _LISTS}, **document, "rows": rows}
 
 
 def changes(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sparse_gemm import _C
+from sparse_gemm.bench import shapes
 
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -31,31 +30,5 @@ DEVICES = {
 }
 
 
-class Layer(NamedTuple):
-    """A linear layer of a model."""
-
-    m: int  # out_features
-    k: int  # in_features
-
-    @property
-    def name(self) -> str:
-        """As plans are told of."""
-        return f"{self.m}x{self.k}"
-
-
-# The linear layers of one block of each, every shape once, and the one to the vocabulary.
-MODELS = {
-    "Llama-3-8B": (
-        *(Layer(4096, 4096), Layer(1024, 4096), Layer(14336, 4096), Layer(4096, 14336)),
-        Layer(128256, 4096),
-    ),
-    "Llama-3-70B": (
-        *(Layer(8192, 8192), Layer(1024, 8192), Layer(28672, 8192), Layer(8192, 28672)),
-        Layer(128256, 8192),
-    ),
-    "Qwen2.5-7B": (
-        *(Layer(3584, 3584), Layer(512, 3584), Layer(18944, 3584), Layer(3584, 18944)),
-        Layer(152064, 3584),
-    ),
-}
+MODELS = {name: shapes.MODELS[name] for name in ("Llama-3-8B", "Llama-3-70B", "Qwen2.5-7B")}
 TOKENS = tuple(2**i for i in range(13))  # 1 to 4096

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.kernel_table.layers import DEVICES, MODELS, TOKENS, Layer
+from benchmarks.kernel_table.layers import DEVICES, MODELS, TOKENS
 from sparse_gemm import _C
+from sparse_gemm.bench.shapes import Layer
 from sparse_gemm.planning.plans import Problem
 
 _D, _P = _C.DType, _C.Pattern
@@ -17,6 +18,9 @@ _GROUP_SIZE = 128  # of int4 weights; other weights have a scale a row
 
 # Types whose layers are compared with a dense product. Others of the same widths fare alike.
 COMPARED = ("f16", "tf32", "s8", "e4m3", "s4", "s8_f16", "s4_f16")
+SHOWN = ("f16", "s8", "e4m3", "s4_f16")
+SHOWN_LAYERS = (Layer(4096, 4096), Layer(14336, 4096))
+SHOWN_TOKENS = (1, 16, 64, 256, 1024, 4096)
 _LARGE = 4096  # M and K of the problem that a kernel's time is predicted for; its N, or a tile's
 
 
@@ -63,6 +67,28 @@ def of_row(row: dict[str, Any]) -> dict[str, Any]:
 def losses() -> list[dict[str, Any]]:
     """Layers that are predicted to take longer than a dense product of the usual type."""
     return list(_losses())
+
+
+def gains() -> list[dict[str, Any]]:
+    """What the README shows while no GPU has measured it: dense time over ours, by tokens."""
+    found = []
+    for device, props in DEVICES.items():
+        for multiply in SHOWN:
+            for layer in SHOWN_LAYERS:
+                plans = {n: _best(props, problem(multiply, *_mnk(layer, n))) for n in SHOWN_TOKENS}
+                ratios = {
+                    str(n): _rounded(plan.dense_us / plan.predicted_us)
+                    for n, plan in plans.items()
+                    if plan is not None
+                }
+                if ratios:
+                    of = {"device": device, "multiply": multiply, "layer": layer.name}
+                    found.append({**of, "ratios": ratios})
+    return found
+
+
+def _mnk(layer: Layer, n: int) -> tuple[int, int, int]:
+    return layer.m, n, layer.k
 
 
 def num_layers() -> int:

@@ -6,9 +6,10 @@
 
 Modules, lowest first:
 
+    names                of ways and types
     timing, sampler      samples and their spread, in turns; clocks and power of the GPU
-    operands, shapes     which types go together; the linear layers of well-known models
-    cases                the suites: what is to be measured
+    shapes, cases        the linear layers of well-known models; the suites: what is measured
+    operands             which types go together
     devices              a CPU or a GPU: flush, graphs, events; what of torch runs there alone
     weights, ways        random 2:4 weights; what each peer makes of them
     peers_cpu, peers_cuda, compressing, calling   the ways: ours and the peers'

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 import sparse_gemm as sg
 from sparse_gemm.bench.devices import COPIED_BYTES
-from sparse_gemm.bench.ways import OURS, Call, Subject, Way
+from sparse_gemm.bench.names import OURS
+from sparse_gemm.bench.ways import Call, Subject, Way
 from sparse_gemm.bench.weights import eps_of
 
 CALLS = 1000  # a sample is then some milliseconds long

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sparse_gemm.bench.operands import CPU_TYPES, CUDA_TYPES
+from sparse_gemm.bench.names import CPU_TYPES, CUDA_TYPES
 from sparse_gemm.bench.shapes import MODELS, RESNEXT_101_32X8D, Layer
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sparse_gemm.bench import tables
-from sparse_gemm.bench.ways import OURS
+from sparse_gemm.bench.names import OURS
 
 TOLERANCE = 0.05
 # Of a normal distribution: its deviation from the distance of the 10th and the 90th percentile; the

@@ -9,7 +9,8 @@ from torch.sparse import _semi_structured_conversions
 
 import sparse_gemm as sg
 from sparse_gemm.bench.devices import CudaDevice
-from sparse_gemm.bench.ways import OURS, Call, Subject, Way
+from sparse_gemm.bench.names import OURS
+from sparse_gemm.bench.ways import Call, Subject, Way
 
 PRUNING = "sparse_gemm, pruning"
 COPY = "copy"

@@ -8,10 +8,12 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparse_gemm.bench import machine
-from sparse_gemm.bench.devices import Device
+
+if TYPE_CHECKING:
+    from sparse_gemm.bench.devices import Device
 
 SCHEMA = 2  # grows when the meaning of a field changes
 
@@ -20,8 +22,9 @@ Document = dict[str, Any]
 
 def new(device: Device, settings: Mapping[str, Any]) -> Document:
     """A document without records."""
+    software = machine.software() | machine.libraries()
     return {
-        **head(machine.describe(device), machine.software(), device.meaningless),
+        **head(machine.describe(device), software, device.meaningless),
         "settings": dict(settings),
         "records": [],
     }

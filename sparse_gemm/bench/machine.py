@@ -7,14 +7,12 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-import sparse_gemm as sg
-from sparse_gemm.arrays import available_threads
-from sparse_gemm.bench.devices import Device
 from sparse_gemm.bench.sampler import visible_device
+
+if TYPE_CHECKING:
+    from sparse_gemm.bench.devices import Device
 
 COMMIT = "SPARSE_GEMM_COMMIT"  # says it where the files were copied without their history
 PACKAGES = ("torch", "numpy", "torchao", "triton", "cupy-cuda13x")
@@ -42,14 +40,22 @@ def describe(device: Device) -> dict[str, Any]:
 
 
 def software() -> dict[str, str | None]:
-    """Versions, None where there is none, and what of CUDA torch has."""
+    """Versions as they are installed, None where there is none; nothing is imported for it."""
     versions: dict[str, str | None] = {
-        "sparse_gemm": sg.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
     }
     versions |= versions_of(*PACKAGES)
-    versions["cuda of torch"] = torch.version.cuda
+    return versions
+
+
+def libraries() -> dict[str, str | None]:
+    """Versions that only the modules themselves tell: of this package, and of torch's CUDA."""
+    import torch
+
+    import sparse_gemm
+
+    versions = {"sparse_gemm": sparse_gemm.__version__, "cuda of torch": torch.version.cuda}
     if torch.backends.cusparselt.is_available():
         versions["cuSPARSELt"] = str(torch.backends.cusparselt.version())
     return versions
@@ -108,6 +114,11 @@ def _has_smi() -> bool:
 
 
 def _cpu() -> dict[str, Any]:
+    import torch
+
+    import sparse_gemm as sg
+    from sparse_gemm.arrays import available_threads
+
     tiny = sg.compress(torch.zeros(4, 8))
     return {
         "name": _cpu_model(),

@@ -18,7 +18,6 @@ class Operands:
         x, y: of the activations and the result.
         weight_bits: of a dense element as it would be stored.
         pattern: as `compress` takes it.
-        machine: the type that the tensor cores multiply, for peaks.
     """
 
     name: str
@@ -27,7 +26,6 @@ class Operands:
     y: torch.dtype
     weight_bits: float
     pattern: str = "2:4"
-    machine: str = ""
 
     @property
     def is_weight_only(self) -> bool:
@@ -48,25 +46,10 @@ OPERANDS = {
         Operands("float16", torch.float16, torch.float16, torch.float16, 16),
         Operands("bfloat16", torch.bfloat16, torch.bfloat16, torch.bfloat16, 16),
         Operands("float32", torch.float32, torch.float32, torch.float32, 32),
-        Operands(
-            *("tf32", torch.float32, torch.float32, torch.float32, 32, "1:2"), machine="tfloat32"
-        ),
+        Operands("tf32", torch.float32, torch.float32, torch.float32, 32, "1:2"),
         Operands("int8", torch.int8, torch.int8, torch.float32, 8),
-        Operands(
-            *("float8_e4m3fn", torch.float8_e4m3fn, torch.float8_e4m3fn, torch.bfloat16, 8),
-            machine="float8_e4m3",
-        ),
-        Operands("int8_weight", torch.int8, torch.float16, torch.float16, 8, machine="float16"),
-        Operands(
-            *("int4_weight", torch.int8, torch.float16, torch.float16, _INT4_BITS),
-            machine="float16",
-        ),
+        Operands(*("float8_e4m3fn", torch.float8_e4m3fn, torch.float8_e4m3fn, torch.bfloat16, 8)),
+        Operands("int8_weight", torch.int8, torch.float16, torch.float16, 8),
+        Operands("int4_weight", torch.int8, torch.float16, torch.float16, _INT4_BITS),
     )
 }
-CPU_TYPES = ("bfloat16", "float16", "float32", "int8")
-CUDA_TYPES = ("float16", "bfloat16", "tf32", "int8", "float8_e4m3fn", "int8_weight", "int4_weight")
-
-
-def machine_type(name: str) -> str:
-    """The name that peaks have for the type of a record."""
-    return OPERANDS[name].machine or name if name in OPERANDS else name

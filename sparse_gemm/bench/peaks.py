@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sparse_gemm.bench.operands import machine_type
+from sparse_gemm.bench.names import MACHINE_TYPES
 
 # Dense fp16 operations (a multiply-add is two) a clock and SM, fp32 accumulation: the vendor's peak
 # TFLOPS divided by SMs and boost clock. GeForce parts accumulate in fp32 at half rate.
@@ -42,7 +42,7 @@ def percents(
     """
     if not clocks or "compute_capability" not in facts:
         return {}
-    of = (facts["compute_capability"], facts["name"], machine_type(type_name))
+    of = (facts["compute_capability"], facts["name"], MACHINE_TYPES.get(type_name, type_name))
     per_clk = peak_flops_per_clk(*of, sparse=False)
     if per_clk is None:
         return {}

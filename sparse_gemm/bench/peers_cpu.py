@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 import sparse_gemm as sg
-from sparse_gemm.bench.ways import OURS, AbsentError, Call, Subject, Way
+from sparse_gemm.bench.names import OURS
+from sparse_gemm.bench.ways import AbsentError, Call, Subject, Way
 from sparse_gemm.bench.weights import eps_of, rotate
 
 # torch's threads spin after each operation; a sample of another library's begins when they sleep.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from sparse_gemm.bench.names import OURS
 from sparse_gemm.bench.series import HeatMap, Panel, Roofline
-from sparse_gemm.bench.ways import OURS
 
 # Told apart by people who do not see all colours, and by their markers in print (Okabe and Ito).
 _STYLES = {
@@ -22,7 +23,7 @@ _STYLES = {
     "CUTLASS": ("#009e73", "^"),
     "torchao": ("#cc79a7", "D"),
 }
-_OTHER = ("#e69f00", "v")
+_OTHERS = (("#0072b2", "o"), ("#e69f00", "v"), ("#56b4e9", "P"), ("#f0e442", "X"))
 _GREY = "#666666"
 _SIZE = (4.2, 3.1)  # inches
 _STYLE: Any = {
@@ -38,11 +39,13 @@ _STYLE: Any = {
 }
 
 
-def save(figure: Figure, form: str) -> bytes:
-    """As "svg" or "png"."""
+def save(figure: Figure, form: str, description: str = "") -> bytes:
+    """As "svg" or "png"; a description is for programs that read it."""
     out = io.BytesIO()
     with mpl.rc_context(_STYLE):
         metadata: dict[str, Any] = {"Date": None} if form == "svg" else {}
+        if description:
+            metadata["Description"] = description
         figure.savefig(out, format=form, metadata=metadata, dpi=160)
     return out.getvalue()
 
@@ -71,8 +74,9 @@ def overview(panels: Sequence[Panel], title: str) -> Figure:
 
 def _draw_panel(ax: Axes, panel: Panel, y_label: str) -> None:
     ax.axhline(1, color=_GREY, linewidth=1)
+    others = itertools.cycle(_OTHERS)
     for name, points in panel.lines.items():
-        colour, marker = _STYLES.get(name, _OTHER)
+        colour, marker = _STYLES.get(name) or next(others)
         x = [point.x for point in points]
         ax.fill_between(
             x, [p.low for p in points], [p.high for p in points], color=colour, alpha=0.18, lw=0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sparse_gemm.bench.ways import OURS
+from sparse_gemm.bench.names import OURS
 
 Record = Mapping[str, Any]
 DENSE = "fastest dense"
@@ -82,6 +82,17 @@ def shape(record: Record) -> str:
 def speedups(document: Mapping[str, Any]) -> list[Panel]:
     """A panel a type and shape: the fastest dense time over each way's, by tokens."""
     return [panel for panel in _panels(linear(document), _speedup) if len(panel.lines) > 0]
+
+
+def by_type(document: Mapping[str, Any]) -> list[Panel]:
+    """A panel a type: our speed alone, a line a shape."""
+    panels: dict[str, Panel] = {}
+    for panel in speedups(document):
+        name, _, of = panel.title.partition(", ")
+        if OURS in panel.lines:
+            merged = panels.setdefault(name, Panel(name, panel.x_label, {}))
+            merged.lines[of] = panel.lines[OURS]
+    return list(panels.values())
 
 
 def means(document: Mapping[str, Any]) -> list[Panel]:

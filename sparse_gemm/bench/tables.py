@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparse_gemm.bench.ways import OURS
+from sparse_gemm.bench.names import OURS
 
 Record = Mapping[str, Any]
 

@@ -11,8 +11,6 @@ from torch import Tensor
 from sparse_gemm.bench.devices import Device
 from sparse_gemm.bench.weights import Activations, Weights
 
-OURS = "sparse_gemm"
-
 
 class AbsentError(Exception):
     """A peer that is not here, or does not do this: no failure."""
