@@ -61,7 +61,7 @@ test-emulated: $(VENV)/test.stamp emulator
 	emulator/run --device rtx4090 $(FEW_SMS) $(KERNEL_CASES) -m 'not slow'
 
 test-all: lint $(VENV)/slow.stamp sanitize emulator $(PTXAS_LOG)
-	$(BIN)/pytest
+	$(WITH_NVCC) $(BIN)/pytest
 	$(BIN)/ctest --test-dir $(EMULATOR) --output-on-failure --parallel $(JOBS)
 	$(WITH_NVCC) $(BIN)/pytest emulator/tests
 	emulator/run $(KERNEL_CASES)
@@ -82,8 +82,11 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
 
+# Some six minutes, and a page of the results. BENCH_OPTIONS=--quick: seconds, to see that it runs.
+BENCH_OPTIONS ?= --minutes 6
 bench: $(VENV)/test.stamp $(VENV)/extension.stamp
-	$(BIN)/python -m benchmarks.cpu
+	$(BIN)/python -m sparse_gemm.bench run cpu $(BENCH_OPTIONS) --out build/bench/cpu.json
+	$(BIN)/python -m sparse_gemm.bench report build/bench/cpu.json --out build/bench
 
 # What is counted goes into the planner, which predicts with it: so predictions come last.
 kernel-table: $(VENV)/slow.stamp $(VENV)/extension.stamp emulator $(PTXAS_LOG)
@@ -178,7 +181,7 @@ $(VENV)/torch.stamp: $(VENV)/base.stamp
 # The Python files alone: the extension is built above, once, by what its stamp says.
 INSTALL := SPARSE_GEMM_NO_EXTENSION=1 $(PIP) install --no-build-isolation -e
 $(VENV)/test.stamp: $(VENV)/torch.stamp pyproject.toml
-	$(INSTALL) '.[test,demo]'
+	$(INSTALL) '.[test,demo,bench]'
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/torch.stamp pyproject.toml

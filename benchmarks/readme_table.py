@@ -40,7 +40,7 @@ def render(paths: Sequence[Path]) -> str:
     texts = [_render_one(path, found) for path, found in documents.items()]
     if not any(found["device"]["kind"] == "cuda" for found in documents.values()):
         texts.append(predicted(kernels.read()["gains"]))
-    return "\n".join(texts or [NO_RESULTS])
+    return "\n".join(texts if paths else [NO_RESULTS, *texts])
 
 
 def _render_one(path: Path, found: document.Document) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import json
 import re
 import sys
 from pathlib import Path
@@ -93,10 +92,3 @@ def test_the_table_is_replaced_between_its_markers() -> None:
     )
     with pytest.raises(ValueError, match="expected one line <!-- benchmark table -->"):
         readme_table.replaced("head\n", "new\n")
-
-
-def test_results_of_a_quick_run_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "quick.json"
-    path.write_text(json.dumps({"settings": {"quick": True}, "machine": {}, "results": []}))
-    with pytest.raises(ValueError, match="of a --quick run"):
-        readme_table.render([path])

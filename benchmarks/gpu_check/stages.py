@@ -66,7 +66,9 @@ class Commands:
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "PYTHONUNBUFFERED": "1",
         }
-        if device.emulated:  # the stand-ins' products are small; waiting for threads would take longer
+        if (
+            device.emulated
+        ):  # the stand-ins' products are small; waiting for threads would take longer
             self._environment["OMP_NUM_THREADS"] = "1"
 
     def build(self) -> list[Command]:

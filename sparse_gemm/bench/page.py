@@ -57,7 +57,9 @@ def write(documents: Sequence[Document], out: Path, form: str = "svg") -> list[P
             path = out / f"{number}-{picture.section}-{index}-{_slug(picture.title)}.{form}"
             path.write_bytes(data)
             paths.append(path)
-            shown.setdefault(picture.section, []).append(_embedded(data, form, picture.title))
+            shown.setdefault(picture.section, []).append(
+                _embedded(data, form, picture.title, path.stem)
+            )
         parts.append(_section(document, shown))
     page = out / "index.html"
     page.write_text(_PAGE.format(style=_STYLE, body="\n".join(parts)), encoding="utf-8")
@@ -100,11 +102,12 @@ def _no_energy(document: Document) -> str:
     return f"Not measured: {document['device'].get('energy', 'this run read no power')}."
 
 
-def _embedded(data: bytes, form: str, title: str) -> str:
+def _embedded(data: bytes, form: str, title: str, name: str) -> str:
+    """`name`: of no other figure on the page."""
     alt = html.escape(title)
     if form == "svg":
         svg = data.decode()
-        svg = _unique_ids(svg[svg.index("<svg") :], _slug(title))
+        svg = _unique_ids(svg[svg.index("<svg") :], f"f{name}")
         return f'<figure role="img" aria-label="{alt}">{svg}</figure>'
     encoded = base64.b64encode(data).decode()
     return f'<figure><img alt="{alt}" src="data:image/png;base64,{encoded}"></figure>'

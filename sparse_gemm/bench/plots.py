@@ -25,6 +25,7 @@ _STYLES = {
 }
 _OTHERS = (("#0072b2", "o"), ("#e69f00", "v"), ("#56b4e9", "P"), ("#f0e442", "X"))
 _GREY = "#666666"
+_HEADROOM = 1.25
 _SIZE = (4.2, 3.1)  # inches
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -89,7 +90,9 @@ def _draw_panel(ax: Axes, panel: Panel, y_label: str) -> None:
     every = sorted({point.x for points in panel.lines.values() for point in points})
     ax.set_xticks(every, [_count(x) for x in every])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_ylim(bottom=0)
+    # Outliers of a busy machine may run out of the picture; medians may not.
+    most = max([1.0, *(point.y for points in panel.lines.values() for point in points)])
+    ax.set_ylim(0, _HEADROOM * most)
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     if len(panel.lines) > 1:
@@ -120,7 +123,7 @@ def roofline(roof: Roofline) -> Figure:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlim(low, high)
-        ax.set_xlabel("dense-equivalent operations a byte of compressed weight")
+        ax.set_xlabel("dense operations a byte of compressed weight")
         ax.set_ylabel("dense-equivalent TFLOPS")
         ax.set_title(roof.title, loc="left")
         ax.grid(color="#eeeeee", linewidth=0.6)

@@ -19,6 +19,8 @@ from sparse_gemm.bench.timing import Budget
 from sparse_gemm.bench.ways import Subject, Way
 from sparse_gemm.bench.weights import Activations, Weights
 
+_LATE_ROUNDS = 2  # of cases that are left when the time of the whole run is used up
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -65,7 +67,8 @@ def run(
                 left = settings.whole_seconds - (time.monotonic() - began)
                 share = min(share, max(0.0, left / (len(every) - done) - overhead))
             begin = time.monotonic()
-            budget = Budget(share, settings.min_rounds, settings.max_rounds)
+            rounds = settings.min_rounds if share > 0 else min(_LATE_ROUNDS, settings.min_rounds)
+            budget = Budget(share, rounds, settings.max_rounds)
             record = measurement.run(
                 case, ways(case, device), functools.partial(makers.of, case), budget
             )

@@ -39,6 +39,7 @@ class Weights:
         self.unpruned = self.draw(m, operands.weight, _WEIGHT_SEED)
         pruned = sg.prune(self.unpruned, pattern=operands.pattern, backend=device.backend)
         self.dense = self._copies(pruned)
+        self._converted = {operands.weight: self.dense}
         self.compressed = [self._compressed(w) for w in self.dense]
         ones = device.empty((m,), torch.float32).fill_(1)
         self.scales: dict[str, Any] = (
@@ -60,9 +61,9 @@ class Weights:
 
     def converted(self, dtype: torch.dtype) -> list[Tensor]:
         """The dense copies as another type, for peers that multiply it; as many bytes at least."""
-        if dtype is self.dense[0].dtype:
-            return self.dense
-        return self._copies(self.dense[0].to(dtype))
+        if dtype not in self._converted:
+            self._converted[dtype] = self._copies(self.dense[0].to(dtype))
+        return self._converted[dtype]
 
     def _copies(self, w: Tensor) -> list[Tensor]:
         count = min(_MOST_COPIES, max(1, -(-self.device.rotated_bytes // w.nbytes)))
