@@ -13,6 +13,7 @@
 #include "bindings/bindings.h"
 #include "core/dtype.h"
 #include "core/pattern.h"
+#include "cpu/cpu_props.h"
 #include "format/format.h"
 
 namespace py = pybind11;
@@ -54,13 +55,13 @@ format::DenseView dense_view(Address data, DType dtype, int64_t rows, int64_t k,
 Violation check(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride,
                 int64_t col_stride, Pattern pattern, int num_threads) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
-  return as_pair(format::check(view, pattern, num_threads));
+  return as_pair(format::check(view, pattern, cpu::current_props(num_threads)));
 }
 
 void prune(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride, int64_t col_stride,
            Pattern pattern, Address out, int num_threads) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
-  format::prune(view, pattern, reinterpret_cast<void*>(out), num_threads);
+  format::prune(view, pattern, reinterpret_cast<void*>(out), cpu::current_props(num_threads));
 }
 
 Violation compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_stride,
@@ -68,7 +69,8 @@ Violation compress(Address w, DType dtype, int64_t rows, int64_t k, int64_t row_
                    Address metadata, int num_threads) {
   const auto view = dense_view(w, dtype, rows, k, row_stride, col_stride, pattern);
   return as_pair(format::compress(view, pattern, policy, reinterpret_cast<void*>(values),
-                                  reinterpret_cast<uint8_t*>(metadata), num_threads));
+                                  reinterpret_cast<uint8_t*>(metadata),
+                                  cpu::current_props(num_threads)));
 }
 
 void decompress(Address values, Address metadata, DType dtype, Pattern pattern, int64_t rows,
@@ -81,14 +83,14 @@ void decompress(Address values, Address metadata, DType dtype, Pattern pattern, 
                                  pattern,
                                  rows,
                                  k};
-  format::decompress(a, reinterpret_cast<void*>(out), num_threads);
+  format::decompress(a, reinterpret_cast<void*>(out), cpu::current_props(num_threads));
 }
 
 Violation check_metadata(Address metadata, Pattern pattern, int64_t rows, int64_t k,
                          int num_threads) {
   require_extents(rows, k);
   return as_pair(format::check_metadata(reinterpret_cast<const uint8_t*>(metadata), pattern, rows,
-                                        k, num_threads));
+                                        k, cpu::current_props(num_threads)));
 }
 
 void bind_enums(py::module_& m) {

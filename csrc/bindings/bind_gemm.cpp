@@ -18,16 +18,13 @@ namespace py = pybind11;
 namespace sparse_gemm::bindings {
 namespace {
 
-CpuProps cpu_props(int num_threads) {
-  return {cpu::current_isa(), num_threads};
-}
-
 constexpr int64_t kMaxThreads = 1 << 16;  // more than any machine has
 
 void gemm(PyObject* const* arguments, Py_ssize_t count) {
   const GemmCall<1> call(arguments, count);
   const int64_t num_threads = std::clamp<int64_t>(call.place(0), 1, kMaxThreads);
-  run_unlocked([&] { return run_gemm(call.problem, cpu_props(static_cast<int>(num_threads))); });
+  run_unlocked(
+      [&] { return run_gemm(call.problem, cpu::current_props(static_cast<int>(num_threads))); });
 }
 
 PyMethodDef gemm_method = fastcall_method<gemm>(

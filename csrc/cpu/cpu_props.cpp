@@ -49,4 +49,8 @@ bool set_isa(Isa isa) {
   return true;
 }
 
+CpuProps current_props(int num_threads) {
+  return {current_isa(), num_threads};
+}
+
 }  // namespace sparse_gemm::cpu

@@ -14,4 +14,7 @@ Isa current_isa();
 // Chooses an instruction set for all later calls; false if it is not available.
 bool set_isa(Isa isa);
 
+// What a call on `num_threads` threads has to go by.
+CpuProps current_props(int num_threads);
+
 }  // namespace sparse_gemm::cpu

@@ -1,6 +1,8 @@
 // compress: from a dense matrix to canonical values and metadata, in one pass.
 #include <cstring>
 
+#include "core/huge_pages.h"
+#include "format/block_kernels.h"
 #include "format/format.h"
 #include "format/group.h"
 #include "format/span.h"
@@ -26,8 +28,8 @@ SPARSE_GEMM_INLINE unsigned compress_group(const std::byte* group, std::byte* va
 // Compresses whole units, reading and writing contiguous memory. False if a group has too many
 // non-zeros: then what was written is meaningless.
 template <typename C, Policy policy>
-[[gnu::noinline]] bool compress_units(const std::byte* dense, int64_t units, std::byte* values,
-                                      uint8_t* metadata) {
+[[gnu::noinline]] bool compress_groups(const std::byte* dense, int64_t units, std::byte* values,
+                                       uint8_t* metadata) {
   unsigned seen = 0;
   for (int64_t unit = 0; unit < units; ++unit) {
     const std::byte* group = dense + unit * kUnitBytes<C>;
@@ -40,23 +42,42 @@ template <typename C, Policy policy>
   return (seen & kTooMany) == 0;
 }
 
+// The same, whole blocks with `compress_blocks` if there is such a thing.
+template <typename C, Policy policy>
+bool compress_units(BlockKernels::Compress compress_blocks, const std::byte* dense, int64_t units,
+                    std::byte* values, uint8_t* metadata) {
+  const int64_t blocks = compress_blocks == nullptr ? 0 : units / kBlockUnits;
+  const int64_t done = blocks * kBlockUnits;
+  if (blocks > 0 && !compress_blocks(dense, blocks, values, metadata)) return false;
+  return compress_groups<C, policy>(dense + done * kUnitBytes<C>, units - done,
+                                    values + done * kUnitKeptBytes<C>, metadata + done);
+}
+
 template <typename C, Policy policy>
 std::optional<GroupPosition> compress_matrix(const DenseView& w, std::byte* values,
-                                             uint8_t* metadata, int num_threads) {
+                                             uint8_t* metadata, const CpuProps& props) {
+  const BlockKernels* kernels = find_block_kernels(props.isa, C::kPattern, C::kDType);
+  BlockKernels::Compress compress_blocks = nullptr;
+  if (kernels != nullptr) {
+    compress_blocks = policy == Policy::kPrune ? kernels->compress_prune : kernels->compress;
+  }
   const int64_t groups_per_row = num_groups(C::kPattern, w.k);
   const int64_t units_per_row = metadata_row_bytes(C::kPattern, w.k);
+  prefer_huge_pages(values, static_cast<size_t>(w.rows * groups_per_row * C::kKeptBytes));
+  prefer_huge_pages(metadata, static_cast<size_t>(w.rows * units_per_row));
   FirstPosition first(groups_per_row);
-  for_each_span<C>(w, num_threads, [&](const Span& span) {
+  for_each_span<C>(w, props.num_threads, [&](const Span& span) {
     const int64_t first_group = span.unit * kGroupsPerMetadataByte;
     if (first.is_before(span.row, first_group)) return;
     std::byte* span_values = values + (span.row * groups_per_row + first_group) * C::kKeptBytes;
     uint8_t* span_metadata = metadata + span.row * units_per_row + span.unit;
     bool is_sparse;
     if (span.is_whole()) {
-      is_sparse = compress_units<C, policy>(span.dense, span.units, span_values, span_metadata);
+      is_sparse = compress_units<C, policy>(compress_blocks, span.dense, span.units, span_values,
+                                            span_metadata);
     } else {
       std::byte kept[kUnitKeptBytes<C>];  // the second group's place is the next row's
-      is_sparse = compress_units<C, policy>(span.dense, 1, kept, span_metadata);
+      is_sparse = compress_groups<C, policy>(span.dense, 1, kept, span_metadata);
       std::memcpy(span_values, kept, C::kKeptBytes);
     }
     if (!is_sparse) {
@@ -69,12 +90,12 @@ std::optional<GroupPosition> compress_matrix(const DenseView& w, std::byte* valu
 }  // namespace
 
 std::optional<GroupPosition> compress(const DenseView& w, Pattern pattern, Policy policy,
-                                      void* values, uint8_t* metadata, int num_threads) {
+                                      void* values, uint8_t* metadata, const CpuProps& props) {
   std::optional<GroupPosition> violation;
   AllCodecs::visit(pattern, w.dtype, [&]<typename C>() {
     const auto compress_it = policy == Policy::kPrune ? compress_matrix<C, Policy::kPrune>
                                                       : compress_matrix<C, Policy::kRaise>;
-    violation = compress_it(w, static_cast<std::byte*>(values), metadata, num_threads);
+    violation = compress_it(w, static_cast<std::byte*>(values), metadata, props);
   });
   return violation;
 }

@@ -2,12 +2,14 @@
 //
 // What is stored, and why, is in docs/format.md. Every function here takes what it is given as
 // valid (pointers, extents, a dtype that goes with the pattern: see `supports`); the checks that
-// name arguments stand where the user's words are known, in Python.
+// name arguments stand where the user's words are known, in Python. `props` says which instructions
+// may be used, and how many threads; results do not depend on either.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
+#include "core/device_props.h"
 #include "core/dtype.h"
 #include "core/pattern.h"
 
@@ -48,22 +50,22 @@ enum class Policy : uint8_t { kRaise, kPrune };
 bool supports(Pattern pattern, DType dtype);
 
 // The first group with more non-zeros than the pattern keeps; nothing if there is none.
-std::optional<GroupPosition> check(const DenseView& w, Pattern pattern, int num_threads);
+std::optional<GroupPosition> check(const DenseView& w, Pattern pattern, const CpuProps& props);
 
 // Writes `w` to `out` (contiguous [rows, K] of the same dtype) with all but the largest magnitudes
 // of each group set to +0.
-void prune(const DenseView& w, Pattern pattern, void* out, int num_threads);
+void prune(const DenseView& w, Pattern pattern, void* out, const CpuProps& props);
 
 // Writes canonical values and metadata in one pass over `w`. With Policy::kRaise, the first
 // violating group is returned and what was written is meaningless; with kPrune nothing is returned.
 std::optional<GroupPosition> compress(const DenseView& w, Pattern pattern, Policy policy,
-                                      void* values, uint8_t* metadata, int num_threads);
+                                      void* values, uint8_t* metadata, const CpuProps& props);
 
 // Writes the dense matrix to `out`, contiguous [rows, K] of the same dtype.
-void decompress(const CompressedView& a, void* out, int num_threads);
+void decompress(const CompressedView& a, void* out, const CpuProps& props);
 
 // The first group whose nibble is not a meaningful pair of positions; nothing if all are.
 std::optional<GroupPosition> check_metadata(const uint8_t* metadata, Pattern pattern, int64_t rows,
-                                            int64_t k, int num_threads);
+                                            int64_t k, const CpuProps& props);
 
 }  // namespace sparse_gemm::format

@@ -32,7 +32,7 @@ SPARSE_GEMM_INLINE void store(std::byte* target, T value) {
 
 // -------------------------------------------------------------------------------------- places
 //
-// A place type says how a place is stored, whether it counts as non-zero, and its magnitude: an
+// A place type says how a place is stored, which bits make it non-zero, and its magnitude: an
 // integer that orders places as their absolute values do. Nans are equal and above everything.
 
 // Signed-magnitude formats. Below the sign, IEEE 754 bits are ordered as the numbers are;
@@ -41,16 +41,20 @@ template <DType dtype, typename Bits, Bits kSmallestNan>
 struct FloatPlace {
   using Storage = Bits;
   static constexpr DType kDType = dtype;
-  static constexpr Bits kMagnitudeMask = static_cast<Bits>(-1) >> 1;
-  static constexpr bool is_nonzero(Bits bits) { return (bits & kMagnitudeMask) != 0; }
+  static constexpr bool kIsFloat = true;
+  static constexpr Bits kNonzeroBits = static_cast<Bits>(-1) >> 1;
+  static constexpr Bits kNan = kSmallestNan;
+  static constexpr bool is_nonzero(Bits bits) { return (bits & kNonzeroBits) != 0; }
   static constexpr uint32_t magnitude(Bits bits) {
-    return std::min<uint32_t>(bits & kMagnitudeMask, kSmallestNan);
+    return std::min<uint32_t>(bits & kNonzeroBits, kNan);
   }
 };
 
 struct Int8Place {
   using Storage = uint8_t;
   static constexpr DType kDType = DType::kInt8;
+  static constexpr bool kIsFloat = false;
+  static constexpr uint8_t kNonzeroBits = 0xFF;
   static constexpr bool is_nonzero(uint8_t bits) { return bits != 0; }
   static constexpr uint32_t magnitude(uint8_t bits) {
     const int value = static_cast<int8_t>(bits);
@@ -74,6 +78,8 @@ template <DType dtype, bool kIsSigned>
 struct PairPlace {
   using Storage = uint8_t;
   static constexpr DType kDType = dtype;
+  static constexpr bool kIsFloat = false;
+  static constexpr uint8_t kNonzeroBits = 0xFF;
   static constexpr bool is_nonzero(uint8_t bits) { return bits != 0; }
   static constexpr uint32_t magnitude(uint8_t bits) {
     const int low = widen(bits & 0xF);

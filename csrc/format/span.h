@@ -89,7 +89,8 @@ struct Span {
 
 // Copies `count` cells from `first_cell` of a row of w to `target`.
 template <typename C>
-void gather(const DenseView& w, int64_t row, int64_t first_cell, int64_t count, std::byte* target) {
+[[gnu::noinline]] void gather(const DenseView& w, int64_t row, int64_t first_cell, int64_t count,
+                              std::byte* target) {
   const int64_t stride = w.col_stride * C::kCellBytes;
   const std::byte* source = static_cast<const std::byte*>(w.data) +
                             row * w.row_stride * C::kCellBytes + first_cell * stride;

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from format_cases import (
     prune,
     random_bits,
     random_sparse,
+    view_of,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +37,18 @@ def each(cases: list[Case]) -> pytest.MarkDecorator:
 
 
 each_case = each(CASES)
+on_every_isa = pytest.mark.usefixtures("isa")
+# Those that have kernels of the format: avx512 has avx2's.
+ISAS = [isa for isa in (_C.Isa.portable, _C.Isa.avx2, _C.Isa.avx512_bf16) if _C.isa_available(isa)]
+
+
+@pytest.fixture(params=ISAS, ids=lambda isa: isa.name)
+def isa(request: pytest.FixtureRequest) -> Iterator[_C.Isa]:
+    before = _C.current_isa()
+    assert _C.set_isa(request.param)
+    yield request.param
+    _C.set_isa(before)
+
 
 # More than one task of the thread pool in each direction, and ragged in every pattern.
 LARGE = (37, 70_003)
@@ -42,6 +58,8 @@ def shapes() -> Iterator[tuple[int, int]]:
     yield from [(0, 0), (0, 8), (3, 0), (1, 1), (33, 64), (2, 127)]
     for k in range(1, 34):
         yield 3, k
+    # SIMD kernels take blocks of 32 groups: 64, 128 or 256 elements.
+    yield from [(3, k) for k in (63, 65, 128, 129, 140, 255, 256, 257, 391, 640)]
 
 
 def without_zero_signs(case: Case, bits: Array) -> Array:
@@ -51,6 +69,7 @@ def without_zero_signs(case: Case, bits: Array) -> Array:
     return np.where(bits == 1 << (8 * bits.itemsize - 1), 0, bits)
 
 
+@on_every_isa
 @each_case
 def test_every_operation_is_bit_equal_to_the_reference(case: Case) -> None:
     rng = np.random.default_rng(1)
@@ -74,6 +93,7 @@ def test_every_operation_is_bit_equal_to_the_reference(case: Case) -> None:
         assert check(case, sparse_bits, k) is None
 
 
+@on_every_isa
 @each_case
 def test_nibble_for_each_mask_of_non_zeros(case: Case) -> None:
     # docs/format.md's table, place 0 first; None: too many.
@@ -95,6 +115,7 @@ def test_nibble_for_each_mask_of_non_zeros(case: Case) -> None:
             assert places_of(case, values).tolist() == [group[0, stored].tolist()]
 
 
+@on_every_isa
 @each([case for case in CASES if case.is_floating_point])
 def test_minus_zero_keeps_its_sign_where_stored_and_loses_it_where_pruned(case: Case) -> None:
     zero = np.zeros((1, case.group), case.dtype)
@@ -111,6 +132,7 @@ def test_minus_zero_keeps_its_sign_where_stored_and_loses_it_where_pruned(case: 
     np.testing.assert_array_equal(values, pruned[:, case.kept :][:, : case.kept])
 
 
+@on_every_isa
 def test_prune_orders_magnitudes_exactly() -> None:
     def kept(name: str, *group: float) -> list[int]:
         case = CASE[name]
@@ -139,6 +161,7 @@ def test_prune_orders_magnitudes_exactly() -> None:
         assert np.flatnonzero(kept_places).tolist() == list(range(case.kept))
 
 
+@on_every_isa
 @each_case
 def test_strides_and_alignment_do_not_matter(case: Case) -> None:
     rng = np.random.default_rng(2)
@@ -173,6 +196,7 @@ def test_strides_and_alignment_do_not_matter(case: Case) -> None:
     np.testing.assert_array_equal(prune(case, same_row, k), np.repeat(pruned[:1], m, axis=0))
 
 
+@on_every_isa
 @each([case for case in CASES if case.is_4_bit])
 def test_the_nibble_past_an_odd_k_is_neither_read_nor_kept(case: Case) -> None:
     for k in (1, 7, 9, 17):
@@ -188,6 +212,7 @@ def test_the_nibble_past_an_odd_k_is_neither_read_nor_kept(case: Case) -> None:
         assert (dense[:, -1] >> 4 == 0).all()
 
 
+@on_every_isa
 @each_case
 def test_results_do_not_depend_on_the_number_of_threads(case: Case) -> None:
     m, k = LARGE
@@ -208,6 +233,7 @@ def test_results_do_not_depend_on_the_number_of_threads(case: Case) -> None:
             np.testing.assert_array_equal(decompress(case, values, metadata, k, threads), dense)
 
 
+@on_every_isa
 @each_case
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_the_first_violation_is_the_one_reported(case: Case, threads: int) -> None:
@@ -229,6 +255,7 @@ def test_the_first_violation_is_the_one_reported(case: Case, threads: int) -> No
     assert check(case, bits, k, threads) is None
 
 
+@on_every_isa
 @each([CASE["2:4-bfloat16"], CASE["1:2-float32"], CASE["4:8-int4"]])
 def test_metadata_that_means_nothing_is_found(case: Case) -> None:
     valid = reference.PATTERNS[case.pattern].nibbles
@@ -243,11 +270,18 @@ def test_metadata_that_means_nothing_is_found(case: Case) -> None:
                 metadata[row, group // 2] |= nibble << shift
             expected = None if nibble in valid else (123, group)
             assert check_metadata(case, metadata, k, 2) == expected
-    long = np.full((2, 400_001), 0xEE, np.uint8)
-    long[1, 399_999] = 0xE0
-    assert check_metadata(case, long, long.shape[1] * 2 * case.group, 3) == (1, 799_998)
+    k = 400_001 * 2 * case.group
+    for column in (7, 399_999):
+        for byte, position in [(0xE0, (1, 2 * column)), (0x0E, (1, 2 * column + 1))]:
+            long = np.full((2, 400_001), 0xEE, np.uint8)
+            long[1, column] = byte
+            assert check_metadata(case, long, k, 3) == position
+            assert check_metadata(case, long[:, :16].copy(), 32 * case.group) == (
+                position if column < 16 else None
+            )
 
 
+@on_every_isa
 @each([CASE[f"2:4-{name}"] for name in ("float16", "bfloat16", "int8")] + [CASE["1:2-float32"]])
 def test_bit_equal_to_pytorchs_converter(case: Case) -> None:
     torch = pytest.importorskip("torch")
@@ -295,6 +329,7 @@ def test_bit_equal_to_pytorchs_converter(case: Case) -> None:
         )
 
 
+@on_every_isa
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     case=st.sampled_from(CASES),
@@ -334,6 +369,24 @@ def test_more_than_2_31_elements() -> None:
     last = bits[-1:]
     assert last.ctypes.data - bits.ctypes.data >= 2**31
     np.testing.assert_array_equal(prune(case, bits[:: rows - 1], k)[1, -4:], [1, 1, 0, 0])
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="needs Linux's huge pages"
+)
+def test_large_outputs_are_on_huge_pages() -> None:
+    case, rows, k = CASE["2:4-bfloat16"], 2048, 4096  # 16 MiB
+    bits = np.zeros((rows, k), np.uint16)
+    fresh = mmap.mmap(-1, bits.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = np.frombuffer(fresh, np.uint8).ctypes.data
+    flags = []
+    _C.prune(*view_of(case, bits, k), case.c_pattern, address, 1)
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if begins := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            begin, end = (int(text, 16) for text in begins.groups())
+        if line.startswith("VmFlags") and begin <= address + bits.nbytes // 2 < end:
+            flags = line.split()
+    assert "hg" in flags
 
 
 def test_what_cannot_be_compressed_is_refused() -> None:
