@@ -178,13 +178,15 @@ class CudaDevice(Device):
 
     def cslt_search(self, packed: Tensor, x: Tensor, dtype: torch.dtype | None) -> int:
         """The fastest of cuSPARSELt's algorithms for packed @ x.T."""
-        return int(torch._cslt_sparse_mm_search(packed, x.t(), out_dtype=dtype))
+        return int(
+            torch._cslt_sparse_mm_search(packed, x.t(), out_dtype=dtype, transpose_result=True)
+        )
 
     def cslt_mm(self, packed: Tensor, x: Tensor, dtype: torch.dtype | None, found: int) -> Tensor:
-        """x @ A.T, row-major."""
+        """x @ A.T, row-major: the library's result, transposed by itself."""
         return torch._cslt_sparse_mm(
             packed, x.t(), out_dtype=dtype, transpose_result=True, alg_id=found
-        ).t()
+        )
 
     def cutlass_compress(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Values and metadata, as torch's CUTLASS kernels take them."""

@@ -183,11 +183,13 @@ class Measurement:
 
 
 def failed(record: Record) -> bool:
-    """Whether we, or all there is to compare with, went wrong: what is absent did not."""
-    if "error" in record:
-        return True
-    watched = [v for v in record["variants"].values() if v["role"] in ("ours", "dense")]
-    return any("error" in variant for variant in watched)
+    """Whether ours went wrong, or a dense product of a type that ours has on this device."""
+    variants = record["variants"].values()
+    ours = [variant for variant in variants if variant["role"] == "ours"]
+    watched = [v for v in variants if v["role"] in ("ours", "dense")]
+    if ours and all("absent" in variant for variant in ours):
+        return "error" in record
+    return "error" in record or any("error" in variant for variant in watched)
 
 
 def _failure(error: Exception) -> Record:

@@ -73,9 +73,12 @@ def linear(document: Mapping[str, Any]) -> list[Record]:
 
 
 def shape(record: Record) -> str:
-    """Such as "4096x4096"; all of a square's."""
+    """Such as "4096x4096"; one for all squares; for a convolution also where it is in the net."""
     if record["suite"] == "square":
         return "M = N = K"
+    if "batch" in record:
+        places = record["tokens"] // record["batch"]
+        return f"{record['m']}x{record['k']} at {places} places"
     return f"{record['m']}x{record['k']}"
 
 
@@ -111,7 +114,7 @@ def per_watt(document: Mapping[str, Any]) -> list[Panel]:
 def heat_maps(document: Mapping[str, Any]) -> list[HeatMap]:
     """One a type, of more than one layer."""
     maps = []
-    records = [r for r in linear(document) if r["suite"] != "square"]
+    records = [r for r in linear(document) if r["suite"] != "square" and "batch" not in r]
     for name in dict.fromkeys(record["type"] for record in records):
         chosen = [record for record in records if record["type"] == name]
         rows = list(dict.fromkeys(map(shape, chosen)))

@@ -121,6 +121,15 @@ def test_an_absent_peer_is_reported_absent_and_fails_nothing() -> None:
     assert not failed(record)
 
 
+def test_what_the_device_cannot_do_fails_nothing() -> None:
+    """Such as fp8 on an older GPU, where torch's dense product raises as well."""
+    absent, error = {"role": "ours", "absent": "UnsupportedError: no"}, {"role": "dense"}
+    record = {"variants": {OURS: absent, "torch dense": {**error, "error": "RuntimeError: no"}}}
+    assert not failed(record)
+    record["variants"][OURS] = {"role": "ours", "seconds": {}}
+    assert failed(record)
+
+
 def test_a_dense_product_without_hope_is_timed_once() -> None:
     """On the CPU, where a type may be hundreds of times slower; and not tried with more tokens."""
     calls: list[str] = []

@@ -67,6 +67,18 @@ def test_a_line_a_peer_by_tokens() -> None:
     assert [(p.x, p.y) for p in second.lines["cuSPARSELt"]] == [(1, 0.5), (16, 0.5)]
 
 
+def test_convolutions_of_one_shape_are_told_apart_by_where_they_are() -> None:
+    """By batch, not by tokens, so that both have the same axis."""
+    found = document(shapes=1)
+    for record, tokens in zip(found["records"][1:], (49, 196), strict=True):
+        record |= {"suite": "conv-as-gemm", "batch": 1, "tokens": tokens}
+    panels = series.speedups(found)
+    assert [panel.title for panel in panels] == [
+        *("float16, 64x128 at 49 places", "float16, 64x128 at 196 places")
+    ]
+    assert {(p.x, panel.x_label) for panel in panels for p in panel.lines[OURS]} == {(1, "batch")}
+
+
 def test_the_mean_of_layers_is_the_geometric_one() -> None:
     (panel,) = series.means(document())
     assert [p.y for p in panel.lines[OURS]] == pytest.approx([1.5 * 2**0.5, 3 * 2**0.5])
