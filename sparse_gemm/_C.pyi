@@ -147,6 +147,7 @@ class Plan:
     tile_m: Final[int]
     tile_n: Final[int]
     k_tile: Final[int]
+    panel_vectors: Final[int]
     num_tasks: Final[int]
     num_threads: Final[int]
     workspace_bytes: Final[int]

@@ -2,24 +2,27 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 #include "core/device_props.h"
+#include "core/dtype.h"
 #include "core/multiply.h"
 
 namespace sparse_gemm {
 
 enum class CpuKernel : uint8_t {
-  kRowDot,  // few tokens: vectors run along K, one dot product for each row and token
-  kPanel,   // many tokens: vectors run along N, a row's kept weights are broadcast
+  kRowDot,     // few tokens: vectors run along K, one dot product for each row and token
+  kPanel,      // many tokens: vectors run along N, each kept weight is broadcast as a lane
+  kPairPanel,  // many tokens: the same with the two weights of a group, as a pair of 16 or 8 bits
 };
 
 // Bounds of a task, which size the kernels' scratch and which the planner keeps.
-inline constexpr int64_t kMaxTileM = 64;         // rows of A
+inline constexpr int64_t kMaxTileM = 64;         // rows of A (row_dot), of D stored at a time
+inline constexpr int64_t kMaxPanelTileM = 128;   // rows of A that share a block of activations
 inline constexpr int64_t kMaxRowDotTokens = 16;  // beyond, a vector of tokens does more per weight
 inline constexpr int64_t kMaxStepK = 128;        // elements of K in a step of row_dot
 inline constexpr int64_t kMaxPanelTokens = 256;  // share one unpacking of the weights
-inline constexpr int64_t kMaxPanelKTile = 128;   // elements of K in one cache block
 
 // How many accumulators a kernel keeps in registers.
 struct RegisterTile {
@@ -28,11 +31,31 @@ struct RegisterTile {
   int columns;  // tokens (row_dot) or vectors of tokens (panel)
 };
 
+// How a panel kernel keeps the packed activations of one group of K.
+struct PanelLayout {
+  int group_bytes;   // for each vector of tokens
+  int step_groups;   // the inner loop's step
+  int step_vectors;  // vectors of tokens that only come together
+  int max_groups;    // in one cache block: what the kernel's scratch holds
+};
+
+// A set of element types, as bits.
+struct DTypeSet {
+  uint32_t bits = 0;
+
+  constexpr DTypeSet(std::initializer_list<DType> types) {
+    for (DType type : types) bits |= 1u << static_cast<int>(type);
+  }
+  constexpr bool has(DType type) const { return (bits >> static_cast<int>(type) & 1u) != 0; }
+};
+
 struct CpuConfig {
   std::string_view name;
   CpuKernel kernel;
   Isa isa;
+  DTypeSet types;
   RegisterTile tile;
+  PanelLayout panel;  // of kPanel and kPairPanel
   std::string_view why;
 };
 

@@ -16,6 +16,7 @@ struct Plan {
   int64_t tile_m = 0;                 // rows of A in a task
   int64_t tile_n = 0;                 // tokens whose activations are packed at a time
   int64_t k_tile = 0;                 // K of one cache block (panel)
+  int panel_vectors = 0;              // vectors of tokens that lie side by side (panel)
   int64_t num_tasks = 0;              // for each tile_n tokens
   int num_threads = 1;
   int num_pack_threads = 1;

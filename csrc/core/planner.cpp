@@ -5,10 +5,12 @@
 namespace sparse_gemm {
 namespace {
 
-// K of one cache block: 128 x 64 tokens x 4 bytes = 32 KiB, a common L1 data cache. Smaller blocks
-// load and store the accumulators more often (docs/kernels.md).
-constexpr int64_t kPanelKTile = 128;
-static_assert(kPanelKTile <= kMaxPanelKTile, "the panel kernel's scratch holds kMaxPanelKTile");
+// Packed activations in one cache block: three quarters of a common L1 data cache, the rest is for
+// weights, offsets and accumulators on their way (docs/kernels.md).
+constexpr int64_t kPanelBlockBytes = 24 << 10;
+
+// Groups of K in a cache block are a multiple of this: whole vectors of metadata.
+constexpr int64_t kGroupsPerVector = 8;
 
 // Below this much work a second thread costs more to wake than it saves (about 10 us of FMAs).
 constexpr int64_t kMultiplyAddsPerThread = 1 << 17;
@@ -16,10 +18,12 @@ constexpr int64_t kMultiplyAddsPerThread = 1 << 17;
 // Fewer activations are packed sooner than a second thread could be told to help (about 10 us).
 constexpr int64_t kMinPackedElems = 1 << 15;
 
-const CpuConfig& find_config(std::span<const CpuConfig> configs, CpuKernel kernel, Isa isa) {
-  return *std::find_if(configs.begin(), configs.end(), [&](const CpuConfig& config) {
-    return config.kernel == kernel && config.isa == isa;
+const CpuConfig* find_config(std::span<const CpuConfig> configs, CpuKernel kernel, Isa isa,
+                             DType type) {
+  const auto found = std::find_if(configs.begin(), configs.end(), [&](const CpuConfig& config) {
+    return config.kernel == kernel && config.isa == isa && config.types.has(type);
   });
+  return found == configs.end() ? nullptr : &*found;
 }
 
 // What a row of A takes in memory: kept values (two 4-bit ones a byte), metadata, group scales.
@@ -32,29 +36,63 @@ int64_t row_bytes(const SparseOperand& a, int64_t k) {
   return units * bytes_of(a.dtype) + metadata_row_bytes(a.pattern, k) + scales * kScaleBytes;
 }
 
+// Tasks of about equal size, a whole number for each thread.
+int64_t rows_of_task(int64_t m, int64_t threads, int64_t step, int64_t max_rows) {
+  const int64_t of_thread = ceil_div(m, threads);
+  const int64_t tasks = std::max<int64_t>(ceil_div(of_thread, max_rows), 1);
+  return std::clamp(round_up(ceil_div(of_thread, tasks), step), step, max_rows);
+}
+
+void plan_row_dot(const Problem& problem, int64_t threads, Plan* plan) {
+  constexpr int64_t kLaneBytes = 4;
+  plan->tile_m = rows_of_task(problem.m, threads, plan->config->tile.rows, kMaxTileM);
+  plan->tile_n = std::min(problem.n, kMaxRowDotTokens);
+  plan->k_tile = round_up(problem.k, kMaxStepK);
+  plan->workspace_bytes = plan->tile_n * plan->k_tile * kLaneBytes;
+}
+
+void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* plan) {
+  const CpuConfig& config = *plan->config;
+  const PanelLayout& layout = config.panel;
+  const int64_t step_tokens = config.tile.lanes * layout.step_vectors;
+  const int64_t panel_tokens = config.tile.lanes * config.tile.columns;
+  plan->tile_m = rows_of_task(problem.m, threads, config.tile.rows, kMaxPanelTileM);
+  // Spans of about equal size: each unpacks the weights once more.
+  const int64_t spans = std::max<int64_t>(ceil_div(problem.n, kMaxPanelTokens), 1);
+  const int64_t of_span = round_up(ceil_div(problem.n, spans), step_tokens);
+  plan->tile_n = of_span <= panel_tokens ? of_span : round_up(of_span, panel_tokens);
+  plan->panel_vectors = static_cast<int>(std::min(plan->tile_n, panel_tokens) / config.tile.lanes);
+  const int64_t group_bytes = plan->panel_vectors * layout.group_bytes;
+  const int64_t block_groups = kPanelBlockBytes / group_bytes / kGroupsPerVector * kGroupsPerVector;
+  constexpr int64_t kGroupSize = 4;
+  plan->k_tile =
+      std::clamp<int64_t>(block_groups, kGroupsPerVector, layout.max_groups) * kGroupSize;
+  const int64_t panels = ceil_div(plan->tile_n, panel_tokens);
+  plan->workspace_bytes = panels * round_up(groups, layout.step_groups) * group_bytes;
+}
+
 }  // namespace
 
 Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const CpuConfig> configs) {
-  constexpr int64_t kLaneBytes = 4;
-  const bool few_tokens = problem.n <= kMaxRowDotTokens || problem.a.dtype != problem.b.dtype;
   const Pattern pattern = problem.a.pattern;
   const int64_t kept = k_compressed(pattern, problem.k);
-  const int64_t padded_k = few_tokens
-                               ? round_up(problem.k, kMaxStepK)
-                               : num_groups(pattern, problem.k) * traits_of(pattern).group_size;
+  const int64_t groups = num_groups(pattern, problem.k);
+  const int64_t padded_k = groups * traits_of(pattern).group_size;
+  const DType type = problem.b.dtype;
+  const int64_t max_threads = std::max(props.num_threads, 1);
 
   Plan plan;
-  plan.config =
-      &find_config(configs, few_tokens ? CpuKernel::kRowDot : CpuKernel::kPanel, props.isa);
-  const int64_t vector_tokens = plan.config->tile.lanes * plan.config->tile.columns;
-  const int64_t max_threads = std::max(props.num_threads, 1);
-  const int64_t rows_a_thread = round_up(ceil_div(problem.m, max_threads), plan.config->tile.rows);
-  plan.tile_m = std::clamp<int64_t>(rows_a_thread, plan.config->tile.rows, kMaxTileM);
-  plan.tile_n = few_tokens ? std::min(problem.n, kMaxRowDotTokens)
-                           : std::min(kMaxPanelTokens, round_up(problem.n, vector_tokens));
-  plan.k_tile = few_tokens ? padded_k : kPanelKTile;
+  if (problem.n <= kMaxRowDotTokens || problem.a.dtype != problem.b.dtype) {
+    plan.config = find_config(configs, CpuKernel::kRowDot, props.isa, type);
+    plan_row_dot(problem, max_threads, &plan);
+  } else {
+    plan.config = find_config(configs, CpuKernel::kPairPanel, props.isa, type);
+    if (plan.config == nullptr) {
+      plan.config = find_config(configs, CpuKernel::kPanel, props.isa, type);
+    }
+    plan_panel(problem, groups, max_threads, &plan);
+  }
   plan.num_tasks = ceil_div(problem.m, plan.tile_m);
-  plan.workspace_bytes = plan.tile_n * padded_k * kLaneBytes;
   plan.a_bytes = problem.m * row_bytes(problem.a, problem.k);
   plan.multiply_adds = problem.m * problem.n * kept;
   const int64_t useful_threads = ceil_div(plan.multiply_adds, kMultiplyAddsPerThread);

@@ -5,54 +5,101 @@
 
 namespace sparse_gemm::cpu {
 
+inline constexpr DTypeSet kAllTypes = {DType::kFloat32, DType::kFloat16, DType::kBFloat16,
+                                       DType::kInt8};
+
+// Packed activations of a panel of 32-bit lanes: the four rows of a group.
+constexpr PanelLayout lane_layout(int lanes) {
+  return {.group_bytes = 4 * 4 * lanes, .step_groups = 2, .step_vectors = 1, .max_groups = 48};
+}
+
+// Of pairs: six streams, one for each pair of positions. `bytes` of a pair: 4 or 2.
+constexpr PanelLayout pair_layout(int lanes, int bytes) {
+  return {.group_bytes = 6 * bytes * lanes,
+          .step_groups = 16 / bytes,
+          .step_vectors = 4 / bytes,
+          .max_groups = 64};
+}
+
 inline constexpr CpuConfig kConfigs[] = {
     {"row_dot_portable",
      CpuKernel::kRowDot,
      Isa::kPortable,
+     kAllTypes,
      {4, 2, 4},
+     {},
      "8 accumulators of 128 bits: all that 16 registers leave beside weights and indices"},
     {"panel_portable",
      CpuKernel::kPanel,
      Isa::kPortable,
+     kAllTypes,
      {4, 2, 4},
+     lane_layout(4),
      "8 independent multiply-add chains hide the latency of a multiply and an add"},
     {"row_dot_avx2",
      CpuKernel::kRowDot,
      Isa::kAvx2,
+     kAllTypes,
      {8, 2, 4},
+     {},
      "8 accumulators of 256 bits: all that 16 registers leave beside weights and indices"},
     {"panel_avx2",
      CpuKernel::kPanel,
      Isa::kAvx2,
+     kAllTypes,
      {8, 2, 4},
+     lane_layout(8),
      "8 FMA chains: 4 cycles of latency on two ports"},
     {"row_dot_avx512",
      CpuKernel::kRowDot,
      Isa::kAvx512,
+     kAllTypes,
      {16, 4, 4},
+     {},
      "16 accumulators: four rows share each load of the activations from L1"},
     {"panel_avx512",
      CpuKernel::kPanel,
      Isa::kAvx512,
-     {16, 4, 4},
-     "16 FMA chains; four vectors of tokens share each broadcast weight"},
+     kAllTypes,
+     {16, 2, 4},
+     lane_layout(16),
+     "8 FMA chains; four vectors of tokens share each broadcast weight"},
     {"row_dot_avx512_bf16",
      CpuKernel::kRowDot,
      Isa::kAvx512Bf16,
+     kAllTypes,
      {16, 4, 4},
+     {},
      "16 accumulators: four rows share each load of the activations from L1"},
     {"panel_avx512_bf16",
      CpuKernel::kPanel,
      Isa::kAvx512Bf16,
+     {DType::kFloat32, DType::kFloat16},
+     {16, 2, 4},
+     lane_layout(16),
+     "8 FMA chains; four vectors of tokens share each broadcast weight"},
+    {"pair_panel_bf16_avx512_bf16",
+     CpuKernel::kPairPanel,
+     Isa::kAvx512Bf16,
+     {DType::kBFloat16},
      {16, 4, 4},
-     "16 FMA chains; four vectors of tokens share each broadcast weight"},
+     pair_layout(16, 4),
+     "16 chains of vdpbf16ps, each a group of four; one load of a stream for each"},
+    {"pair_panel_int8_avx512_bf16",
+     CpuKernel::kPairPanel,
+     Isa::kAvx512Bf16,
+     {DType::kInt8},
+     {16, 4, 4},
+     pair_layout(16, 2),
+     "16 chains of vpdpbusd, each two groups, whose streams are interleaved in registers"},
 };
 
-constexpr RegisterTile register_tile(CpuKernel kernel, Isa isa) {
+// Null if there is none.
+constexpr const CpuConfig* find_config(CpuKernel kernel, Isa isa, DType type) {
   for (const CpuConfig& config : kConfigs) {
-    if (config.kernel == kernel && config.isa == isa) return config.tile;
+    if (config.kernel == kernel && config.isa == isa && config.types.has(type)) return &config;
   }
-  return {};
+  return nullptr;
 }
 
 }  // namespace sparse_gemm::cpu

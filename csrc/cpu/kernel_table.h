@@ -8,9 +8,21 @@
 #include "cpu/configs.h"
 #include "cpu/kernel.h"
 #include "cpu/panel.h"
+#include "cpu/panel_lanes.h"
+#include "cpu/panel_pairs.h"
+#include "cpu/panel_weights.h"
 #include "cpu/row_dot.h"
 
 namespace sparse_gemm::cpu {
+
+template <typename Element>
+inline constexpr DType kTypeOf = DType::kFloat32;
+template <>
+inline constexpr DType kTypeOf<float16> = DType::kFloat16;
+template <>
+inline constexpr DType kTypeOf<bfloat16> = DType::kBFloat16;
+template <>
+inline constexpr DType kTypeOf<int8_t> = DType::kInt8;
 
 template <typename Kernel>
 constexpr KernelFunctions functions_of() {
@@ -18,8 +30,8 @@ constexpr KernelFunctions functions_of() {
 }
 
 template <typename Simd, typename T, typename Dense, bool kScaled>
-using RowDotOf =
-    RowDot<RowForm<Simd, T, Dense, kScaled>, register_tile(CpuKernel::kRowDot, Simd::kIsa)>;
+using RowDotOf = RowDot<RowForm<Simd, T, Dense, kScaled>,
+                        find_config(CpuKernel::kRowDot, Simd::kIsa, kTypeOf<Dense>)->tile>;
 
 template <template <typename> typename Simd, typename Element>
 constexpr KernelFunctions row_dot_functions() {
@@ -42,10 +54,29 @@ constexpr KernelFunctions weight_only_functions() {
   return functions_of<WeightOnlyRowDot<Simd<float>, T, Dense>>();
 }
 
+template <typename Panel, typename Weights>
+constexpr KernelFunctions panel_functions_of() {
+  return {&Panel::pack, &Panel::num_pack_tasks, &Panel::template multiply<Weights>};
+}
+
+template <typename Simd, typename Dense>
+using LanesPanel =
+    Panel<LanesForm<Simd, Dense>, find_config(CpuKernel::kPanel, Simd::kIsa, kTypeOf<Dense>)->tile>;
+
+// As pairs where the instruction set has dot products of them.
 template <template <typename> typename Simd, typename Element>
-constexpr KernelFunctions panel_functions() {
+constexpr KernelRow panel_row() {
   using Traits = Simd<typename LaneOf<Element>::type>;
-  return functions_of<Panel<Traits, Element, register_tile(CpuKernel::kPanel, Traits::kIsa)>>();
+  constexpr DType kType = kTypeOf<Element>;
+  constexpr const CpuConfig* kPairs = find_config(CpuKernel::kPairPanel, Traits::kIsa, kType);
+  if constexpr (kPairs != nullptr) {
+    using Pairs = Panel<PairsForm<Traits, Element>, kPairs->tile>;
+    return {CpuKernel::kPairPanel, kType, kType, panel_functions_of<Pairs, PairWeights<Element>>()};
+  } else {
+    using Weights = LaneWeights<Traits, Element, Element, false>;
+    return {CpuKernel::kPanel, kType, kType,
+            panel_functions_of<LanesPanel<Traits, Element>, Weights>()};
+  }
 }
 
 template <template <typename> typename Simd>
@@ -54,10 +85,10 @@ inline constexpr KernelRow kKernelRows[] = {
     {CpuKernel::kRowDot, DType::kFloat16, DType::kFloat16, row_dot_functions<Simd, float16>()},
     {CpuKernel::kRowDot, DType::kBFloat16, DType::kBFloat16, row_dot_functions<Simd, bfloat16>()},
     {CpuKernel::kRowDot, DType::kInt8, DType::kInt8, row_dot_functions<Simd, int8_t>()},
-    {CpuKernel::kPanel, DType::kFloat32, DType::kFloat32, panel_functions<Simd, float>()},
-    {CpuKernel::kPanel, DType::kFloat16, DType::kFloat16, panel_functions<Simd, float16>()},
-    {CpuKernel::kPanel, DType::kBFloat16, DType::kBFloat16, panel_functions<Simd, bfloat16>()},
-    {CpuKernel::kPanel, DType::kInt8, DType::kInt8, panel_functions<Simd, int8_t>()},
+    panel_row<Simd, float>(),
+    panel_row<Simd, float16>(),
+    panel_row<Simd, bfloat16>(),
+    panel_row<Simd, int8_t>(),
     {CpuKernel::kRowDot, DType::kInt8, DType::kFloat32,
      weight_only_functions<Simd, int8_t, float>()},
     {CpuKernel::kRowDot, DType::kInt8, DType::kFloat16,

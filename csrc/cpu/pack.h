@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "core/numeric.h"
 #include "core/problem.h"
+#include "cpu/kernel.h"
 
 namespace sparse_gemm::cpu {
 
@@ -53,38 +55,49 @@ struct Activations {
   }
 };
 
-// Token-major: out[token * padded_k + k], zeros from K to padded_k.
-template <typename Simd, typename Element>
-void pack_token_major(const Activations<Element>& b, int64_t n, int64_t k, int64_t padded_k,
-                      typename Simd::Lane* out) {
-  widen_line<Simd>(b.at(0, n), b.k_stride, k, out);
-  std::fill(out + k, out + padded_k, typename Simd::Lane{0});
+// count units of 32 bits of token n from element k on: elements as they are, or widened to lanes;
+// zeros from K on.
+template <typename Simd, typename Unit, typename Element>
+void read_line(const Activations<Element>& b, int64_t n, int64_t k, int64_t k_end, int64_t count,
+               Unit* out) {
+  const int64_t elems = std::clamp<int64_t>(k_end - k, 0, count);
+  if constexpr (sizeof(Unit) != sizeof(Element)) {
+    widen_line<Simd>(b.at(k, n), b.k_stride, elems, out);
+  } else if (b.k_stride == 1) {
+    std::memcpy(out, b.at(k, n), static_cast<size_t>(elems) * sizeof(Element));
+  } else {
+    for (int64_t i = 0; i < elems; ++i) out[i] = load_element(b.at(k + i, n));
+  }
+  std::memset(out + elems, 0, static_cast<size_t>(count - elems) * sizeof(Unit));
 }
 
-// K-major: out[k * width + token] for k in [k_begin, k_end), zeros beyond the tokens and beyond K.
-template <typename Simd, typename Element>
-void pack_k_major(const Activations<Element>& b, int64_t n_begin, int64_t tokens, int64_t k_begin,
-                  int64_t k_end, int64_t k, int64_t width, typename Simd::Lane* out) {
-  using Lane = typename Simd::Lane;
-  constexpr int64_t kLineElems = 256;
-  Lane line[kLineElems];
-  const int64_t k_valid_end = std::min(k, k_end);
-  if (b.k_stride != 1 || tokens < width || k_valid_end < k_end) {
-    std::fill(out, out + (k_end - k_begin) * width, Lane{0});
-  }
-  if (b.k_stride != 1) {
-    for (int64_t row = k_begin; row < k_valid_end; ++row) {
-      widen_line<Simd>(b.at(row, n_begin), b.n_stride, tokens, out + (row - k_begin) * width);
-    }
-    return;
-  }
-  // Tokens lie along K in memory: widen a piece of one token with vectors, then scatter it.
-  for (int64_t piece = k_begin; piece < k_valid_end; piece += kLineElems) {
-    const int64_t count = std::min(kLineElems, k_valid_end - piece);
-    for (int64_t token = 0; token < tokens; ++token) {
-      widen_line<Simd>(b.at(piece, n_begin + token), 1, count, line);
-      Lane* column = out + (piece - k_begin) * width + token;
-      for (int64_t i = 0; i < count; ++i) column[i * width] = line[i];
+// Columns of tokens: out[u * width + token], u counting units of 32 bits, each 4 / sizeof(Unit)
+// elements of K from k_begin to k_end. Zeros beyond the tokens, up to width, and beyond K.
+template <typename Simd, typename Unit, typename Element>
+void pack_columns(const Activations<Element>& b, TokenSpan tokens, int64_t k_begin, int64_t k_end,
+                  int64_t k, int64_t width, uint32_t* out) {
+  constexpr int64_t kLineUnits = 64;
+  constexpr int64_t kUnitElems = 4 / sizeof(Unit);
+  constexpr int64_t kLanes = Simd::kLanes;
+  alignas(64) uint32_t lines[kLanes * kLineUnits];
+  const int64_t all_units = (k_end - k_begin) / kUnitElems;
+  for (int64_t token = 0; token < width; token += kLanes) {
+    const int64_t count = std::clamp<int64_t>(tokens.count - token, 0, kLanes);
+    if (count < kLanes) std::memset(lines, 0, sizeof(lines));
+    for (int64_t unit = 0; unit < all_units; unit += kLineUnits) {
+      const int64_t units = std::min(kLineUnits, all_units - unit);
+      for (int64_t t = 0; t < count; ++t) {
+        read_line<Simd>(b, tokens.begin + token + t, k_begin + unit * kUnitElems, k,
+                        units * kUnitElems, reinterpret_cast<Unit*>(lines + t * kLineUnits));
+      }
+      uint32_t* column = out + unit * width + token;
+      int64_t u = 0;
+      for (; u + kLanes <= units; u += kLanes) {
+        Simd::transpose(lines + u, kLineUnits, column + u * width, width);
+      }
+      for (; u < units; ++u) {
+        for (int64_t t = 0; t < kLanes; ++t) column[u * width + t] = lines[t * kLineUnits + u];
+      }
     }
   }
 }

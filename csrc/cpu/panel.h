@@ -1,84 +1,143 @@
 // panel: many tokens. Vectors run along N.
 //
-// A task computes `tile_m` rows of A for a span of up to `tile_n` tokens. For each k_tile of K, the
-// rows' kept values are widened once and their positions become offsets into the packed panel; then
-// for each kWidth tokens, every kept weight is one broadcast and one FMA a vector of tokens, on the
-// panel row that its metadata names. Only kept weights are multiplied: half of the dense FMAs.
+// A task computes `tile_m` rows of A for a span of up to kMaxPanelTokens tokens. A block is one
+// k_tile of one panel (up to four vectors of tokens side by side) of packed activations; it stays
+// in L1 while all rows of the task are multiplied with it. For each k_tile the rows' kept values
+// become units of 32 bits and their metadata offsets into a block, once for all panels of the span.
+// The inner loop broadcasts a unit and multiplies it with what lies at its offset: pruned weights
+// take no part.
 //
-// Packed activations: for each kWidth tokens a panel, K-major: lanes [panel][padded_k][kWidth].
-// Accumulators of the task stay in one tile [tile_m][tile_n] on the stack (L2) between k_tiles.
+// What a unit is, and how activations are packed for it, is the Form's to say: a kept value as a
+// lane (panel_lanes.h), the pair that a group keeps, or the pairs of two groups (panel_pairs.h).
+//
+// Packed activations: [panel][group, a whole number of steps][a vector of each of its streams].
+// Accumulators of a task are [tile_m][tile_n] on the stack (L2) between k_tiles. The next block,
+// and the weights of the next k_tile, are prefetched into L2 meanwhile.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "core/plan.h"
 #include "cpu/epilogue.h"
 #include "cpu/kernel.h"
-#include "cpu/pack.h"
 
 namespace sparse_gemm::cpu {
 
-template <typename Simd, typename Element, RegisterTile kTile>
+template <typename Form, RegisterTile kTile>
 struct Panel {
+  using Simd = typename Form::Simd;
   using Lane = typename Simd::Lane;
   using Vector = typename Simd::Vector;
   static constexpr int kRows = kTile.rows;
   static constexpr int kVectors = kTile.columns;
-  static constexpr int64_t kWidth = kVectors * Simd::kLanes;
-  static constexpr int kGroupSize = 4;
-  static constexpr int64_t kMaxKept = kMaxPanelKTile / 2;
+  static constexpr int kStepBytes = 16;  // of weights: four units
+  static constexpr int kStepGroups = Form::kLayout.step_groups;
+  static constexpr int kOffsetsPerStep = kStepGroups * Form::kOffsetsPerGroup;
+  static constexpr int64_t kMaxSteps = Form::kLayout.max_groups / kStepGroups;
+  static constexpr int64_t kGroupSize = 4;
+  static constexpr int64_t kCacheLine = 64;
+  static_assert(Form::kLayout.max_groups % kStepGroups == 0, "k_tiles are whole steps");
 
-  // A k_tile of the task's rows: what the inner loop wants, ready to use.
+  // A chunk of the task's rows: what the inner loop wants, ready to use.
   struct Unpacked {
-    alignas(64) Lane weights[kMaxTileM][kMaxKept];
-    alignas(64) uint32_t offsets[kMaxTileM][kMaxKept];  // into a panel's k_tile, in lanes
+    alignas(64) char units[kMaxPanelTileM * kMaxSteps * kStepBytes];
+    alignas(64) uint16_t offsets[kMaxPanelTileM * kMaxSteps * kOffsetsPerStep];
+
+    SPARSE_GEMM_INLINE char* units_of(int64_t row, int64_t step) {
+      return units + (row * kMaxSteps + step) * kStepBytes;
+    }
+    SPARSE_GEMM_INLINE uint16_t* offsets_of(int64_t row, int64_t step) {
+      return offsets + (row * kMaxSteps + step) * kOffsetsPerStep;
+    }
   };
 
-  static int64_t padded_k(const Problem& problem) {
-    return num_groups(problem.a.pattern, problem.k) * kGroupSize;
+  // The steps of one k_tile in it.
+  struct Steps {
+    const char* units;
+    const uint16_t* offsets;
+    int64_t count;
+  };
+
+  // Where packed activations lie, in bytes.
+  struct Layout {
+    int64_t panel_tokens;
+    int64_t group_bytes;
+    int64_t panel_bytes;
+
+    SPARSE_GEMM_INLINE Layout(const Problem& problem, const Plan& plan)
+        : panel_tokens(plan.panel_vectors * Simd::kLanes),
+          group_bytes(int64_t{plan.panel_vectors} * Form::kLayout.group_bytes),
+          panel_bytes(padded_groups(problem) * group_bytes) {}
+  };
+
+  static int64_t padded_groups(const Problem& problem) {
+    return round_up(num_groups(problem.a.pattern, problem.k), kStepGroups);
   }
 
-  // Groups [group_begin, +groups) of a row, ready for the inner loop. group_begin is a whole number
-  // of k_tiles, so a vector's metadata starts at a byte.
-  static void unpack_row(const Element* values, const uint8_t* metadata, int64_t group_begin,
-                         int64_t groups, Lane* weights, uint32_t* offsets) {
-    widen_line<Simd>(values + 2 * group_begin, 1, 2 * groups, weights);
-    constexpr int64_t kVectorGroups = Simd::kLanes / 2;
-    int64_t g = 0;
-    for (; g + kVectorGroups <= groups; g += kVectorGroups) {
-      Simd::store_offsets(metadata + (group_begin + g) / 2, static_cast<uint32_t>(kGroupSize * g),
-                          kWidth, offsets + 2 * g);
-    }
-    for (; g < groups; ++g) {
-      const int64_t group = group_begin + g;
-      const unsigned nibble = metadata[group / 2] >> (4 * (group % 2));
-      const auto first = static_cast<uint32_t>(kGroupSize * g);
-      offsets[2 * g] = (first + (nibble & 3)) * kWidth;
-      offsets[2 * g + 1] = (first + ((nibble >> 2) & 3)) * kWidth;
+  // Groups [group, +groups) of each row, a k_tile's worth each time: offsets count from its start.
+  // `group` is a whole number of k_tiles, so that metadata starts at a byte. Groups that the last
+  // step lacks are zeros times the zeros packed for them.
+  template <typename Weights>
+  static void unpack(const typename Weights::Matrix& a, int64_t rows, int64_t group, int64_t groups,
+                     const Plan& plan, Unpacked* out) {
+    const int64_t tile_groups = plan.k_tile / kGroupSize;
+    const int64_t last = groups / kStepGroups;
+    const bool is_ragged = groups % kStepGroups != 0;
+    const auto padding = static_cast<uint16_t>((groups % tile_groups) * plan.panel_vectors *
+                                               Form::kLayout.group_bytes);
+    for (int64_t r = 0; r < rows; ++r) {
+      if (is_ragged) {
+        std::memset(out->units_of(r, last), 0, kStepBytes);
+        std::fill_n(out->offsets_of(r, last), kOffsetsPerStep, padding);
+      }
+      Weights::unpack(a, r, 2 * group, 2 * groups, out->units_of(r, 0));
+      for (int64_t g = 0; g < groups; g += tile_groups) {
+        Form::store_offsets(a.metadata_at(r, 2 * (group + g)), std::min(tile_groups, groups - g),
+                            plan.panel_vectors, out->offsets_of(r, g / kStepGroups));
+      }
     }
   }
 
-  // sums[r][v] += the R rows' `kept` weights times V vectors of tokens.
+  // The block to come, of which each row's work brings a share into L2.
+  struct NextBlock {
+    const char* begin;
+    int64_t lines_per_row;
+
+    SPARSE_GEMM_INLINE void prefetch(int64_t row, int64_t rows) const {
+      const char* line = begin + row * lines_per_row * kCacheLine;
+      for (int64_t i = 0; i < rows * lines_per_row; ++i) {
+        __builtin_prefetch(line + i * kCacheLine, 0, 2);
+      }
+    }
+  };
+
+  // sums[r][v] += R rows of a block's weights times V vectors of tokens.
   template <int R, int V>
-  static void multiply_rows(const Unpacked& a, int64_t row, int64_t kept, const Lane* panel,
-                            Lane* sums) {
+  static void multiply_rows(const Steps& a, int64_t row, const char* block, Lane* sums) {
     Vector sum[R][V];
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
         sum[r][v] = Simd::load(sums + r * kMaxPanelTokens + v * Simd::kLanes);
       }
     }
-    for (int64_t i = 0; i < kept; ++i) {
+    const char* units = a.units + row * kMaxSteps * kStepBytes;
+    const uint16_t* offsets = a.offsets + row * kMaxSteps * kOffsetsPerStep;
+#pragma GCC unroll 1
+    for (int64_t step = 0; step < a.count; ++step) {
+#pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const Vector weight = Simd::broadcast(&a.weights[row + r][i]);
-        const Lane* x = panel + a.offsets[row + r][i];
-        for (int v = 0; v < V; ++v) {
-          sum[r][v] = Simd::multiply_add(weight, Simd::load(x + v * Simd::kLanes), sum[r][v]);
-        }
+        Form::template multiply_step<V>(units + (r * kMaxSteps + step) * kStepBytes,
+                                        offsets + (r * kMaxSteps + step) * kOffsetsPerStep, block,
+                                        sum[r]);
       }
     }
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
         Simd::store(sums + r * kMaxPanelTokens + v * Simd::kLanes, sum[r][v]);
       }
@@ -86,73 +145,103 @@ struct Panel {
   }
 
   template <int V>
-  static void multiply_panel(const Unpacked& a, int64_t rows, int64_t kept, const Lane* panel,
+  static void multiply_block(const Steps& a, int64_t rows, const char* block, const NextBlock& next,
                              Lane* sums) {
     int64_t r = 0;
     for (; r + kRows <= rows; r += kRows) {
-      multiply_rows<kRows, V>(a, r, kept, panel, sums + r * kMaxPanelTokens);
+      next.prefetch(r, kRows);
+      multiply_rows<kRows, V>(a, r, block, sums + r * kMaxPanelTokens);
     }
-    for (; r < rows; ++r) multiply_rows<1, V>(a, r, kept, panel, sums + r * kMaxPanelTokens);
-  }
-
-  static void multiply_tokens(const Unpacked& a, int64_t rows, int64_t kept, const Lane* panel,
-                              int64_t tokens, Lane* sums) {
-    static_assert(kVectors == 4, "the switch lists the vector counts up to 4");
-    switch (ceil_div(std::min(tokens, kWidth), Simd::kLanes)) {
-      case 1:
-        return multiply_panel<1>(a, rows, kept, panel, sums);
-      case 2:
-        return multiply_panel<2>(a, rows, kept, panel, sums);
-      case 3:
-        return multiply_panel<3>(a, rows, kept, panel, sums);
-      default:
-        return multiply_panel<4>(a, rows, kept, panel, sums);
+    for (; r < rows; ++r) {
+      next.prefetch(r, 1);
+      multiply_rows<1, V>(a, r, block, sums + r * kMaxPanelTokens);
     }
   }
 
-  // A pack task is one k_tile of one panel.
+  // As many vectors as hold `tokens`, at most a panel's.
+  template <int V = Form::kLayout.step_vectors>
+  static void multiply_tokens(int64_t tokens, const Steps& a, int64_t rows, const char* block,
+                              const NextBlock& next, Lane* sums) {
+    if constexpr (V < kVectors) {
+      if (tokens > V * Simd::kLanes) {
+        return multiply_tokens<V + Form::kLayout.step_vectors>(tokens, a, rows, block, next, sums);
+      }
+    }
+    multiply_block<V>(a, rows, block, next, sums);
+  }
+
+  // A pack task is kPackGroups of one panel: pieces of tokens long enough to be read in a stream.
+  static constexpr int64_t kPackGroups = 128;
+
   static int64_t num_pack_tasks(const Problem& problem, const Plan& plan, TokenSpan tokens) {
-    return ceil_div(tokens.count, kWidth) * ceil_div(padded_k(problem), plan.k_tile);
+    const int64_t panels = ceil_div(tokens.count, Layout(problem, plan).panel_tokens);
+    return panels * ceil_div(padded_groups(problem), kPackGroups);
   }
 
   static void pack(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t task,
                    void* packed) {
-    const int64_t row = padded_k(problem);
-    const int64_t k_tiles = ceil_div(row, plan.k_tile);
-    const int64_t first_token = task / k_tiles * kWidth;
-    const int64_t k_begin = task % k_tiles * plan.k_tile;
-    Lane* out = static_cast<Lane*>(packed) + first_token * row + k_begin * kWidth;
-    pack_k_major<Simd>(Activations<Element>(problem.b), tokens.begin + first_token,
-                       std::min(kWidth, tokens.count - first_token), k_begin,
-                       std::min(row, k_begin + plan.k_tile), problem.k, kWidth, out);
+    const Layout layout(problem, plan);
+    const int64_t tasks_a_panel = ceil_div(padded_groups(problem), kPackGroups);
+    const int64_t panel = task / tasks_a_panel;
+    const int64_t begin = task % tasks_a_panel * kPackGroups;
+    const int64_t end = std::min(begin + kPackGroups, padded_groups(problem));
+    const int64_t token = panel * layout.panel_tokens;
+    const TokenSpan of_panel{tokens.begin + token,
+                             std::min(layout.panel_tokens, tokens.count - token)};
+    char* out = static_cast<char*>(packed) + panel * layout.panel_bytes;
+    for (int64_t group = begin; group < end; group += Form::kPackedGroups) {
+      Form::pack(problem, of_panel, group, std::min<int64_t>(Form::kPackedGroups, end - group),
+                 plan.panel_vectors, out + group * layout.group_bytes);
+    }
   }
 
+  // One k_tile for all panels of the span.
+  static void multiply_tile(const Steps& a, int64_t rows, TokenSpan tokens, const Layout& layout,
+                            const char* tile, const char* next_tile, int64_t block_bytes,
+                            Lane* sums) {
+    const int64_t lines_per_row = ceil_div(block_bytes, kCacheLine * rows);
+    for (int64_t token = 0; token < tokens.count; token += layout.panel_tokens) {
+      const char* block = tile + token / layout.panel_tokens * layout.panel_bytes;
+      const bool is_last = token + layout.panel_tokens >= tokens.count;
+      const NextBlock next{is_last ? next_tile : block + layout.panel_bytes, lines_per_row};
+      multiply_tokens(tokens.count - token, a, rows, block, next, sums + token);
+    }
+  }
+
+  template <typename Weights>
   static void multiply(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
                        int64_t rows, const void* packed) {
-    alignas(64) Lane sums[kMaxTileM * kMaxPanelTokens];
+    alignas(64) Lane sums[kMaxPanelTileM * kMaxPanelTokens];
     Unpacked a;
-    const Pattern pattern = problem.a.pattern;
-    const int64_t row_kept = k_compressed(pattern, problem.k);
-    const int64_t row_bytes = metadata_row_bytes(pattern, problem.k);
-    const int64_t row_groups = num_groups(pattern, problem.k);
+    const typename Weights::Matrix matrix(problem, m_begin);
+    const Layout layout(problem, plan);
+    const char* panels = static_cast<const char*>(packed);
+    const int64_t all_groups = num_groups(problem.a.pattern, problem.k);
     const int64_t tile_groups = plan.k_tile / kGroupSize;
-    const Element* values = static_cast<const Element*>(problem.a.values) + m_begin * row_kept;
-    const uint8_t* metadata = problem.a.metadata + m_begin * row_bytes;
-    const Lane* panels = static_cast<const Lane*>(packed);
+    const int64_t chunk_groups = Form::kLayout.max_groups / tile_groups * tile_groups;
 
-    std::fill(sums, sums + rows * kMaxPanelTokens, Lane{0});
-    for (int64_t group = 0; group < row_groups; group += tile_groups) {
-      const int64_t groups = std::min(tile_groups, row_groups - group);
-      for (int64_t r = 0; r < rows; ++r) {
-        unpack_row(values + r * row_kept, metadata + r * row_bytes, group, groups, a.weights[r],
-                   a.offsets[r]);
-      }
-      for (int64_t token = 0; token < tokens.count; token += kWidth) {
-        const Lane* panel = panels + token * padded_k(problem) + group * kGroupSize * kWidth;
-        multiply_tokens(a, rows, 2 * groups, panel, tokens.count - token, sums + token);
+    for (int64_t r = 0; r < rows; ++r) {
+      std::fill_n(sums + r * kMaxPanelTokens, kMaxPanelTokens,
+                  Form::first_sum(problem, m_begin + r));
+    }
+    for (int64_t chunk = 0; chunk < all_groups; chunk += chunk_groups) {
+      const int64_t end = std::min(chunk + chunk_groups, all_groups);
+      unpack<Weights>(matrix, rows, chunk, end - chunk, plan, &a);
+      const int64_t next_groups = std::min(chunk_groups, all_groups - end);
+      for (int64_t r = 0; r < rows; ++r) matrix.prefetch(r, 2 * end, 2 * next_groups);
+      for (int64_t group = chunk; group < end; group += tile_groups) {
+        const int64_t step = (group - chunk) / kStepGroups;
+        const Steps steps{a.units_of(0, step), a.offsets_of(0, step),
+                          ceil_div(std::min(tile_groups, end - group), kStepGroups)};
+        const int64_t next = group + tile_groups < all_groups ? group + tile_groups : group;
+        multiply_tile(steps, rows, tokens, layout, panels + group * layout.group_bytes,
+                      panels + next * layout.group_bytes, tile_groups * layout.group_bytes, sums);
       }
     }
-    store_tile<Simd>(problem, {sums, kMaxPanelTokens, m_begin, rows, tokens.begin, tokens.count});
+    for (int64_t r = 0; r < rows; r += kMaxTileM) {
+      store_tile<Simd>(problem, {sums + r * kMaxPanelTokens, kMaxPanelTokens, m_begin + r,
+                                 std::min(kMaxTileM, rows - r), tokens.begin, tokens.count});
+    }
   }
 };
 

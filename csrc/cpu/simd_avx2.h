@@ -29,13 +29,21 @@ struct Avx2Base {
     return _mm256_or_si256(position, group_start);
   }
   static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
-                            uint32_t* out) {
+                            uint16_t* out) {
     const int low = static_cast<int>(first);
     const int high = low + kLanes;  // lanes 4 to 7: groups 2 and 3
     const __m256i start = _mm256_setr_epi32(low, low, low, low, high, high, high, high);
     const __m256i row = _mm256_add_epi32(indices(metadata), start);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
-                        _mm256_mullo_epi32(row, _mm256_set1_epi32(static_cast<int>(stride))));
+    const __m256i offset = _mm256_mullo_epi32(row, _mm256_set1_epi32(static_cast<int>(stride)));
+    const __m128i packed =
+        _mm_packus_epi32(_mm256_castsi256_si128(offset), _mm256_extracti128_si256(offset, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), packed);
+  }
+  static void transpose(const uint32_t* rows, int64_t row_stride, uint32_t* columns,
+                        int64_t column_stride) {
+    for (int i = 0; i < kLanes; ++i) {
+      for (int j = 0; j < kLanes; ++j) columns[j * column_stride + i] = rows[i * row_stride + j];
+    }
   }
 };
 
@@ -51,6 +59,12 @@ struct Avx2<float> : Avx2Base {
   static Vector load(const float* source) { return _mm256_loadu_ps(source); }
   static void store(float* target, Vector vector) { _mm256_storeu_ps(target, vector); }
   static Vector broadcast(const float* source) { return _mm256_broadcast_ss(source); }
+  // Loads of a broadcast cost no more than others, and registers are few: `four` stays in memory.
+  static const float* load_four(const void* units) { return static_cast<const float*>(units); }
+  template <int I>
+  static Vector one_of_four(const float* four) {
+    return broadcast(four + I);
+  }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm256_fmadd_ps(a, b, sum); }
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static float sum(Vector v) {
@@ -134,6 +148,11 @@ struct Avx2<int32_t> : Avx2Base {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), vector);
   }
   static Vector broadcast(const int32_t* source) { return _mm256_set1_epi32(*source); }
+  static const int32_t* load_four(const void* units) { return static_cast<const int32_t*>(units); }
+  template <int I>
+  static Vector one_of_four(const int32_t* four) {
+    return broadcast(four + I);
+  }
   static Vector multiply_add(Vector a, Vector b, Vector sum) {
     return _mm256_add_epi32(_mm256_mullo_epi32(a, b), sum);
   }

@@ -30,10 +30,50 @@ struct Avx512Base {
     return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi32(3), group_start, kOrOfAnd);
   }
   static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
-                            uint32_t* out) {
+                            uint16_t* out) {
     const __m512i row =
         _mm512_add_epi32(indices(metadata), _mm512_set1_epi32(static_cast<int>(first)));
-    _mm512_storeu_si512(out, _mm512_mullo_epi32(row, _mm512_set1_epi32(static_cast<int>(stride))));
+    const __m512i offset = _mm512_mullo_epi32(row, _mm512_set1_epi32(static_cast<int>(stride)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(offset));
+  }
+
+  // Neighbouring rows are interleaved, by 32 and by 64 bits: four rows' elements of a column then
+  // lie in one of the 128-bit quarters, which the last two steps collect.
+  static void transpose(const uint32_t* rows, int64_t row_stride, uint32_t* columns,
+                        int64_t column_stride) {
+    __m512i row[16];
+    __m512i pair[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) row[i] = _mm512_loadu_si512(rows + i * row_stride);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i += 2) {
+      pair[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
+      pair[i + 1] = _mm512_unpackhi_epi32(row[i], row[i + 1]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i += 4) {
+      row[i] = _mm512_unpacklo_epi64(pair[i], pair[i + 2]);
+      row[i + 1] = _mm512_unpackhi_epi64(pair[i], pair[i + 2]);
+      row[i + 2] = _mm512_unpacklo_epi64(pair[i + 1], pair[i + 3]);
+      row[i + 3] = _mm512_unpackhi_epi64(pair[i + 1], pair[i + 3]);
+    }
+    constexpr int kEven = 0x88;  // quarters 0 and 2 of both operands
+    constexpr int kOdd = 0xDD;   // quarters 1 and 3
+#pragma GCC unroll 16
+    for (int i = 0; i < 4; ++i) {
+      const __m512i even_low = _mm512_shuffle_i32x4(row[i], row[i + 4], kEven);
+      const __m512i even_high = _mm512_shuffle_i32x4(row[i + 8], row[i + 12], kEven);
+      const __m512i odd_low = _mm512_shuffle_i32x4(row[i], row[i + 4], kOdd);
+      const __m512i odd_high = _mm512_shuffle_i32x4(row[i + 8], row[i + 12], kOdd);
+      uint32_t* column = columns + i * column_stride;
+      _mm512_storeu_si512(column, _mm512_shuffle_i32x4(even_low, even_high, kEven));
+      _mm512_storeu_si512(column + 4 * column_stride,
+                          _mm512_shuffle_i32x4(odd_low, odd_high, kEven));
+      _mm512_storeu_si512(column + 8 * column_stride,
+                          _mm512_shuffle_i32x4(even_low, even_high, kOdd));
+      _mm512_storeu_si512(column + 12 * column_stride,
+                          _mm512_shuffle_i32x4(odd_low, odd_high, kOdd));
+    }
   }
 };
 
@@ -49,6 +89,14 @@ struct Avx512<float> : Avx512Base {
   static Vector load(const float* source) { return _mm512_loadu_ps(source); }
   static void store(float* target, Vector vector) { _mm512_storeu_ps(target, vector); }
   static Vector broadcast(const float* source) { return _mm512_set1_ps(*source); }
+  // A broadcast load takes as long as a load of a vector of activations, a shuffle runs beside it.
+  static Vector load_four(const void* units) {
+    return _mm512_broadcast_f32x4(_mm_load_ps(static_cast<const float*>(units)));
+  }
+  template <int I>
+  static Vector one_of_four(Vector four) {
+    return _mm512_permute_ps(four, I * 0x55);
+  }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm512_fmadd_ps(a, b, sum); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   static float sum(Vector v) { return _mm512_reduce_add_ps(v); }
@@ -125,6 +173,13 @@ struct Avx512<int32_t> : Avx512Base {
   static Vector load(const int32_t* source) { return _mm512_loadu_si512(source); }
   static void store(int32_t* target, Vector vector) { _mm512_storeu_si512(target, vector); }
   static Vector broadcast(const int32_t* source) { return _mm512_set1_epi32(*source); }
+  static Vector load_four(const void* units) {
+    return _mm512_broadcast_i32x4(_mm_load_si128(static_cast<const __m128i*>(units)));
+  }
+  template <int I>
+  static Vector one_of_four(Vector four) {
+    return _mm512_shuffle_epi32(four, static_cast<_MM_PERM_ENUM>(I * 0x55));
+  }
   static Vector multiply_add(Vector a, Vector b, Vector sum) {
     return _mm512_add_epi32(_mm512_mullo_epi32(a, b), sum);
   }

@@ -4,9 +4,11 @@
 // A traits type gives: Lane (float or int32_t), Vector, Index, kIsa, kLanes, and the operations
 // below. `indices` reads the metadata of kLanes kept values (kLanes / 2 groups of 2:4) and `select`
 // picks, from the 2 * kLanes dense elements of those groups, the ones whose weights were kept;
-// `store_offsets` writes (first + position) * stride for each of the kLanes values. Float lanes
-// also have `multiply`, `broadcast_widened` (of one 16-bit float), and rounding to 16 bits and
-// back, and `widen` takes every type that weights are stored as.
+// `store_offsets` writes (first + position) * stride for each of the kLanes values. `load_four`
+// holds four 32-bit units, 16-byte aligned, and `one_of_four` broadcasts one of them; `transpose`
+// turns kLanes rows of kLanes 32-bit units into columns. Float lanes also have `multiply`,
+// `broadcast_widened` (of one 16-bit float), and rounding to 16 bits and back, and `widen` takes
+// every type that weights are stored as.
 #pragma once
 
 #include <cstdint>
@@ -47,9 +49,22 @@ struct Portable {
              static_cast<uint8_t>(4 + (high & 3)), static_cast<uint8_t>(4 + (high >> 2))}};
   }
   static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
-                            uint32_t* out) {
+                            uint16_t* out) {
     const Index index = indices(metadata);
-    for (int i = 0; i < kLanes; ++i) out[i] = (first + index.position[i]) * stride;
+    for (int i = 0; i < kLanes; ++i) {
+      out[i] = static_cast<uint16_t>((first + index.position[i]) * stride);
+    }
+  }
+  static Vector load_four(const void* units) { return load(static_cast<const Lane*>(units)); }
+  template <int I>
+  static Vector one_of_four(Vector four) {
+    return Vector{four[I], four[I], four[I], four[I]};
+  }
+  static void transpose(const uint32_t* rows, int64_t row_stride, uint32_t* columns,
+                        int64_t column_stride) {
+    for (int i = 0; i < kLanes; ++i) {
+      for (int j = 0; j < kLanes; ++j) columns[j * column_stride + i] = rows[i * row_stride + j];
+    }
   }
   static Vector select(const Lane* dense, Index index) {
     return Vector{dense[index.position[0]], dense[index.position[1]], dense[index.position[2]],

@@ -45,6 +45,23 @@ struct StoredRows {
     if (scales != nullptr) scales += m * scales_stride;
   }
 
+  SPARSE_GEMM_INLINE StoredRows from_row(int64_t row) const {
+    StoredRows rest = *this;
+    rest.values += row * values_stride;
+    rest.metadata += row * metadata_stride;
+    if (scales != nullptr) rest.scales += row * scales_stride;
+    return rest;
+  }
+
+  // Brings `count` kept values from `first` on, and their metadata, into L2.
+  SPARSE_GEMM_INLINE void prefetch(int64_t row, int64_t first, int64_t count) const {
+    constexpr int64_t kCacheLine = 64;
+    const auto* begin = reinterpret_cast<const char*>(values_at(row, first));
+    const int64_t bytes = count / kPerUnit<T> * static_cast<int64_t>(sizeof(T));
+    for (int64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(begin + i, 0, 2);
+    __builtin_prefetch(metadata_at(row, first), 0, 2);
+  }
+
   SPARSE_GEMM_INLINE const T* values_at(int64_t row, int64_t i) const {
     return values + row * values_stride + i / kPerUnit<T>;
   }

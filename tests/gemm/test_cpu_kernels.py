@@ -18,11 +18,12 @@ ISAS = [isa for isa in _C.Isa.__members__.values() if _C.isa_available(isa)]
 FLOATS = (np.float32, np.float16, ml_dtypes.bfloat16)
 DTYPES = (*FLOATS, np.int8)
 
-# Around the bounds of the kernels: a vector (4, 8, 16), a row tile (2, 4), a task (64 rows), the
-# last row_dot token count (16), a panel (16, 32, 64 tokens), a span of tokens (256), a k_tile (64).
-M_EDGES = (1, 2, 3, 5, 63, 64, 65)
-N_EDGES = (1, 2, 4, 5, 16, 17, 33, 64, 65, 255, 257)
-K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129)
+# Around the bounds of the kernels: a vector (4, 8, 16), a row tile (2, 4), a task (64 rows, 128 of
+# a panel), the last row_dot token count (16), a panel (16, 32, 64 tokens), a span of tokens (256),
+# a k_tile (64, 96, 128), a chunk of them (192, 256).
+M_EDGES = (1, 2, 3, 5, 63, 64, 65, 129)
+N_EDGES = (1, 2, 4, 5, 16, 17, 33, 49, 65, 255, 257)
+K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129, 391)
 
 
 @pytest.fixture(params=ISAS, ids=lambda isa: isa.name)
@@ -119,20 +120,59 @@ def test_special_values_of_every_type_survive_widening_and_rounding(isa: _C.Isa)
         for part in (*np.array_split(x, 300), *row_dot):
             y = sg.linear(part, a).astype(np.float32)
             expected = part.astype(np.float32)
-            if is_flushed and len(part) <= 16:
+            if is_flushed:
                 expected[np.abs(expected) < np.finfo(np.float32).tiny] = 0
             np.testing.assert_array_equal(y, expected)
 
 
 def test_only_kept_weights_take_part(isa: _C.Isa) -> None:
     """inf times a pruned weight is absent, times a stored zero nan, as on the hardware."""
-    for n in (1, 20):
-        x = np.full((n, 4), np.inf, np.float32)
+    for dtype, n in itertools.product(FLOATS, (1, 20, 70)):
+        x = np.full((n, 4), np.inf, dtype)
         x[:, 1] = 2.0
-        w = np.array([[0, 3, 0, 0]], np.float32)  # stored as places 1 and 2: 3 and 0
-        assert np.isnan(sg.linear(x, sg.compress(w))).all()
+        w = np.array([[0, 3, 0, 0]], dtype)  # stored as places 1 and 2: 3 and 0
+        assert np.isnan(sg.linear(x, sg.compress(w)).astype(np.float32)).all()
         x[:, 2] = 5.0
-        np.testing.assert_array_equal(sg.linear(x, sg.compress(w)), np.full((n, 1), 6, np.float32))
+        np.testing.assert_array_equal(sg.linear(x, sg.compress(w)), np.full((n, 1), 6, dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: np.dtype(d).name)
+def test_inf_and_nan_of_a_token_stay_with_it(isa: _C.Isa, dtype: type) -> None:
+    """Tokens are multiplied side by side, and steps are filled up with zeros."""
+    rng = np.random.default_rng(6)
+    for n, k in itertools.product((20, 70, 300), (4, 20, 36, 100, 260)):
+        w = sg.prune(rng.integers(1, 4, (5, k)).astype(dtype))
+        x = rng.integers(1, 4, (n, k)).astype(dtype)
+        x[n // 2] = np.inf
+        x[n // 3] = np.nan
+        y = sg.linear(x, sg.compress(w)).astype(np.float32)
+        assert np.isposinf(y[n // 2]).all()
+        assert np.isnan(y[n // 3]).all()
+        finite = np.delete(np.arange(n), (n // 2, n // 3))
+        expected = exact_product(x[finite], w).astype(dtype)
+        np.testing.assert_array_equal(y[finite], expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("n", [33, 80])
+def test_int8_sums_are_exact_whatever_the_signs(isa: _C.Isa, n: int) -> None:
+    """Unsigned dot products need a correction for each row: it has to fit every position."""
+    rng = np.random.default_rng(7)
+    for k in (5, 64, 300, 1030):
+        w = sg.prune(rng.integers(-128, 128, (37, k)).astype(np.int8))
+        x = rng.integers(-128, 128, (n, k)).astype(np.int8)
+        x[0], x[1] = -128, 127
+        np.testing.assert_array_equal(sg.linear(x, sg.compress(w)), exact_product(x, w))
+
+
+def test_activations_may_have_any_strides(isa: _C.Isa) -> None:
+    rng = np.random.default_rng(8)
+    for dtype, n in itertools.product(DTYPES, (19, 130)):
+        w = sg.prune(small_integers(rng, (20, 70), dtype))
+        x = small_integers(rng, (2 * n, 3 * 70), dtype)[::2, ::3]
+        out_dtype = np.int32 if dtype is np.int8 else np.float32
+        for view in (x, np.asfortranarray(x), x[:, ::-1][:, ::-1]):
+            y = sg.linear(view, sg.compress(w), out_dtype=out_dtype)
+            np.testing.assert_array_equal(y, exact_product(x, w))
 
 
 def test_int8_reaches_the_extremes_and_saturates(isa: _C.Isa) -> None:
@@ -229,17 +269,23 @@ def test_activations_are_accurate_over_the_whole_range(isa: _C.Isa, name: str) -
     np.testing.assert_array_equal(large, np.float32(3e38))
 
 
-@pytest.mark.parametrize("n", [1, 12, 300])
-def test_the_number_of_threads_does_not_change_a_bit(isa: _C.Isa, n: int) -> None:
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("n", [1, 12, 40, 300])
+def test_the_number_of_threads_does_not_change_a_bit(isa: _C.Isa, dtype: type, n: int) -> None:
     rng = np.random.default_rng(5)
     m, k = 700, 512
-    a = sg.compress(rng.standard_normal((m, k)).astype(np.float32), policy="prune")
-    x = rng.standard_normal((n, k)).astype(np.float32)
+    a = sg.compress((40 * rng.standard_normal((m, k))).astype(dtype), policy="prune")
+    x = (40 * rng.standard_normal((n, k))).astype(dtype)
+    out_dtype = np.int32 if dtype is np.int8 else np.float32
+    code, out_code = (
+        int(getattr(_C.DType, np.dtype(one).name).value) for one in (dtype, out_dtype)
+    )
     results = []
     for threads in (1, 2, 5):
-        y = np.full((n, m), np.nan, np.float32)
-        matrix = (m, k, a.values.ctypes.data, a.metadata.ctypes.data, 0, 0, 0, 0, 0, 0)
-        dense = (n, 1, x.ctypes.data, 0, 1, k, 0, y.ctypes.data, 0, 1, m, 0)
+        y = np.full((n, m), 77, out_dtype)
+        matrix = (m, k, a.values.ctypes.data, a.metadata.ctypes.data, code, 0, 0, 0, 0, 0)
+        dense = (n, 1, x.ctypes.data, code, 1, k, 0, y.ctypes.data, out_code, 1, m, 0)
         _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, threads, None)
         results.append(y.tobytes())
-    assert results[0] == results[1] == results[2] == sg.linear(x, a).tobytes()
+    assert results[0] == results[1] == results[2]
+    assert results[0] == sg.linear(x, a, out_dtype=out_dtype).tobytes()

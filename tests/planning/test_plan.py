@@ -35,3 +35,58 @@ def test_few_rows_are_shared_out_too() -> None:
     dtype, pattern = _C.DType.float32, _C.Pattern.k2of4
     plan = _C.plan(64, 2048, 1024, dtype, dtype, pattern, dtype, _C.Isa.portable, 4)
     assert plan.num_threads == 4
+
+
+# What one group of K takes packed for a vector of tokens, vectors of tokens that come together.
+PANELS = {
+    ("portable", "float32"): (4, 64, 1),
+    ("avx2", "bfloat16"): (8, 128, 1),
+    ("avx512", "int8"): (16, 256, 1),
+    ("avx512_bf16", "float16"): (16, 256, 1),
+    ("avx512_bf16", "bfloat16"): (16, 384, 1),
+    ("avx512_bf16", "int8"): (16, 192, 2),
+}
+
+
+@pytest.mark.parametrize(("isa", "name"), PANELS)
+@pytest.mark.parametrize("n", [17, 32, 33, 64, 65, 250, 257, 1000, 4096])
+@pytest.mark.parametrize("k", [1, 100, 4096])
+def test_many_tokens_are_cut_into_blocks_that_fit_the_cache(
+    isa: str, name: str, n: int, k: int
+) -> None:
+    lanes, group_bytes, step = PANELS[isa, name]
+    dtype = getattr(_C.DType, name)
+    out = _C.DType.int32 if name == "int8" else dtype
+    plan = _C.plan(1000, n, k, dtype, dtype, _C.Pattern.k2of4, out, getattr(_C.Isa, isa), 2)
+    width = plan.panel_vectors * lanes
+    assert plan.panel_vectors in range(step, 5, step)
+    assert plan.tile_n % width == 0
+    assert plan.tile_n <= 256
+    spans = -(-n // plan.tile_n)
+    assert spans == -(-n // 256)  # no more than needed
+    assert plan.tile_n * spans - n < spans * 64
+    groups = plan.k_tile // 4
+    assert groups % 8 == 0  # whole vectors of metadata
+    assert groups * plan.panel_vectors * group_bytes <= 24 * 1024
+    padded_groups = -(-k // 4) + 7
+    panels = plan.tile_n // width
+    packed = panels * padded_groups * plan.panel_vectors * group_bytes
+    assert packed * (padded_groups - 7) // padded_groups <= plan.workspace_bytes <= packed
+
+
+def test_pairs_are_multiplied_where_there_are_instructions_for_them() -> None:
+    for name, kernel in (("bfloat16", "pair_panel_bf16"), ("int8", "pair_panel_int8")):
+        dtype = getattr(_C.DType, name)
+        out = _C.DType.int32 if name == "int8" else dtype
+        for isa, expected in ((_C.Isa.avx512_bf16, kernel), (_C.Isa.avx512, "panel_avx512")):
+            plan = _C.plan(64, 100, 64, dtype, dtype, _C.Pattern.k2of4, out, isa, 1)
+            assert plan.kernel.startswith(expected)
+
+
+def test_tasks_are_of_one_size_for_every_thread() -> None:
+    dtype, pattern = _C.DType.float32, _C.Pattern.k2of4
+    for m, threads in ((384, 2), (4096, 2), (1000, 3), (130, 1)):
+        plan = _C.plan(m, 100, 512, dtype, dtype, pattern, dtype, _C.Isa.avx2, threads)
+        assert plan.tile_m <= 128
+        assert plan.num_tasks == -(-m // plan.tile_m)
+        assert plan.num_tasks % threads == 0

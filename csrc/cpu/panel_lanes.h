@@ -1,0 +1,74 @@
+// The panel's form for 32-bit lanes: float32, float16 widened to it, and, where there are no dot
+// products of pairs, bfloat16 and int8.
+//
+// A unit is one kept value; a block holds the four rows of each group, K-major: lanes
+// [group][position][vector]. Offsets lead to the row that a value's metadata names.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/configs.h"
+#include "cpu/kernel.h"
+#include "cpu/pack.h"
+
+namespace sparse_gemm::cpu {
+
+template <typename SimdTraits, typename Dense>
+struct LanesForm {
+  using Simd = SimdTraits;
+  using Lane = typename Simd::Lane;
+  using Vector = typename Simd::Vector;
+  static constexpr PanelLayout kLayout = lane_layout(Simd::kLanes);
+  static constexpr int kOffsetsPerGroup = 2;
+  static constexpr int kGroupSize = 4;
+  static constexpr int64_t kPackedGroups = 32;  // at once
+  static constexpr int64_t kVectorBytes = sizeof(Vector);
+
+  static SPARSE_GEMM_INLINE Lane first_sum(const Problem&, int64_t) { return 0; }
+
+  static SPARSE_GEMM_INLINE void store_offsets(const uint8_t* metadata, int64_t groups,
+                                               int64_t vectors, uint16_t* out) {
+    constexpr int64_t kVectorGroups = Simd::kLanes / 2;
+    const auto stride = static_cast<uint32_t>(vectors * kVectorBytes);
+    int64_t g = 0;
+    for (; g + kVectorGroups <= groups; g += kVectorGroups) {
+      Simd::store_offsets(metadata + g / 2, static_cast<uint32_t>(kGroupSize * g), stride,
+                          out + 2 * g);
+    }
+    for (; g < groups; ++g) {
+      const unsigned nibble = metadata[g / 2] >> (4 * (g % 2));
+      const auto first = static_cast<uint32_t>(kGroupSize * g);
+      out[2 * g] = static_cast<uint16_t>((first + (nibble & 3)) * stride);
+      out[2 * g + 1] = static_cast<uint16_t>((first + ((nibble >> 2) & 3)) * stride);
+    }
+  }
+
+  // Two groups: four units, and V vectors of tokens for each.
+  template <int V>
+  static SPARSE_GEMM_INLINE void multiply_step(const char* units, const uint16_t* offsets,
+                                               const char* block, Vector* sum) {
+    const auto four = Simd::load_four(units);
+    multiply<V>(Simd::template one_of_four<0>(four), block + offsets[0], sum);
+    multiply<V>(Simd::template one_of_four<1>(four), block + offsets[1], sum);
+    multiply<V>(Simd::template one_of_four<2>(four), block + offsets[2], sum);
+    multiply<V>(Simd::template one_of_four<3>(four), block + offsets[3], sum);
+  }
+  template <int V>
+  static SPARSE_GEMM_INLINE void multiply(Vector weight, const char* x, Vector* sum) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      const Vector tokens = Simd::load(reinterpret_cast<const Lane*>(x + v * kVectorBytes));
+      sum[v] = Simd::multiply_add(weight, tokens, sum[v]);
+    }
+  }
+
+  // Groups [group, +groups) of the tokens, zeros beyond the tokens and beyond K.
+  static void pack(const Problem& problem, TokenSpan tokens, int64_t group, int64_t groups,
+                   int64_t vectors, char* out) {
+    pack_columns<Simd, Lane>(Activations<Dense>(problem.b), tokens, kGroupSize * group,
+                             kGroupSize * (group + groups), problem.k, vectors * Simd::kLanes,
+                             reinterpret_cast<uint32_t*>(out));
+  }
+};
+
+}  // namespace sparse_gemm::cpu
