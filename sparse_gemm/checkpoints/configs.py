@@ -35,8 +35,7 @@ def _quantization(
     if to in ("sparse-24-bitmask", "sparse-bitmask"):
         return {
             "quant_method": "compressed-tensors",
-            "format": "dense" if not _scheme(kinds) else "naive-quantized",
-            **({"config_groups": _scheme(kinds), "ignore": ignored} if _scheme(kinds) else {}),
+            **_naive_quantized(kinds, ignored),
             "sparsity_config": {
                 "format": to,
                 "sparsity_structure": "2:4",
@@ -63,6 +62,14 @@ def _quantization(
             "sym": True,
         }
     return None
+
+
+def _naive_quantized(kinds: set[tuple[str, int | None]], ignored: list[str]) -> dict[str, Any]:
+    """What says that elements have scales; of floats nothing, not even that they are dense."""
+    groups = _scheme(kinds)
+    if not groups:
+        return {}
+    return {"format": "naive-quantized", "config_groups": groups, "ignore": ignored}
 
 
 def _scheme(kinds: set[tuple[str, int | None]]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ DENSE_DTYPES = (*FLOATS, "int8", "float8_e4m3fn", "float8_e5m2")
 
 # pattern -> elements in a group, stored places of a group (docs/format.md).
 _GEOMETRY = {"2:4": (4, 2), "1:2": (2, 1), "4:8": (8, 2)}
-_BLOCK_ELEMENTS = 2**22  # of a dense matrix, worked on at a time
+_BLOCK_ELEMENTS = 2**20  # of a dense matrix, worked on at a time
 
 
 @dataclass(frozen=True, eq=False)
