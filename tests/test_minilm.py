@@ -123,6 +123,23 @@ def test_a_saved_model_loads_bit_equal(models: Models, tmp_path: Path) -> None:
     assert torch.equal(models.embed(loaded), expected)
 
 
+def test_from_pretrained_gives_the_same_embeddings(models: Models, tmp_path: Path) -> None:
+    """Out of a folder of dense weights with zeros; then out of the one that it saves."""
+    models.masked.save_pretrained(tmp_path / "masked")
+    loaded = sg.from_pretrained(tmp_path / "masked")
+    assert type(loaded) is type(models.dense)
+    swapped = loaded.hf_quantizer.report.swapped
+    assert {f"encoder.{name}" for name, _ in encoder_linears(models.dense)} == {
+        entry.name for entry in swapped
+    }
+    assert torch.equal(models.embed(loaded), models.embed(models.sparse))
+    loaded.save_pretrained(tmp_path / "saved")
+    again = models.demo.AutoModel.from_pretrained(tmp_path / "saved")
+    assert torch.allclose(models.embed(again), models.embed(models.sparse), atol=1e-5)
+    held = sum(entry.bytes_after for entry in again.hf_quantizer.report.swapped)
+    assert held == models.report.bytes_after
+
+
 def test_the_saved_file_holds_compressed_weights_alone(models: Models, tmp_path: Path) -> None:
     safetensors_torch = pytest.importorskip("safetensors.torch")
     path = tmp_path / "minilm-2of4.safetensors"

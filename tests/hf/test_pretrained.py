@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -288,17 +287,3 @@ def test_nothing_is_imported_before_it_is_used() -> None:
         "assert 'sparse_gemm' in AUTO_QUANTIZER_MAPPING\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_cut_projection_follows_its_rows() -> None:
-    from sparse_gemm.checkpoints.weight import from_dense
-    from sparse_gemm.hf.matrices import _part
-
-    rng = np.random.default_rng(0)
-    dense = sg.prune(rng.standard_normal((12, 16), dtype=np.float32))
-    whole = from_dense(dense, scale=np.arange(12, dtype=np.float32))
-    for index in range(3):
-        part = _part(whole, index, 3)
-        rows = slice(4 * index, 4 * index + 4)
-        assert np.array_equal(part.unscaled().to_dense(), dense[rows])
-        assert np.array_equal(part.scale, whole.scale[rows])
