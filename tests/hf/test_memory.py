@@ -1,4 +1,4 @@
-"""Loading takes the model's compressed bytes and little more: measured in a process of its own."""
+"""Loading takes a model's compressed bytes and little more: measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralFo
 import sparse_gemm as sg
 folder, kind, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 sizes = dict(vocab_size=500, hidden_size=size, intermediate_size=4 * size, num_attention_heads=8,
-             num_key_value_heads=8, num_hidden_layers=1 if size == 64 else 10)
+             num_key_value_heads=8, num_hidden_layers=1 if size == 64 else 12)
 torch.manual_seed(0)
 if kind == "llama":
     model = LlamaForCausalLM(LlamaConfig(**sizes)).bfloat16()
@@ -70,7 +70,7 @@ def run(code: str, *arguments: object) -> str:
 def folders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("memory")
     run(MAKE, root / "small", request.param, 64)
-    run(MAKE, root / "large", request.param, 768)
+    run(MAKE, root / "large", request.param, 1024)
     return root
 
 
@@ -81,5 +81,5 @@ def test_the_peak_is_the_models_bytes(way: str, form: str, folders: Path) -> Non
         pytest.skip("transformers alone reads our form")
     printed = run(LOAD, way, folders / "small" / form, folders / "large" / form)
     ratio, megabytes = (float(word) for word in printed.split()[-2:])
-    assert megabytes > 100
+    assert megabytes > 200  # besides, decoding takes some 20 MB, whatever the model's size
     assert ratio < MOST, f"{ratio:.3f} of {megabytes:.0f} MB"
