@@ -9,6 +9,7 @@ NumPy arrays, CuPy arrays and torch tensors go in, the same kind comes out. For 
 
     layer = sparse_gemm.SparseLinear.from_linear(linear, prune=True)
     report = sparse_gemm.sparsify(model, prune=True)
+    model = sparse_gemm.from_pretrained(folder)  # of transformers, from any format of 2:4 weights
 
 For files of 2:4 models in any format: sparse_gemm.checkpoints.
 
