@@ -6,13 +6,13 @@ import numpy as np
 
 import sparse_gemm as sg
 
-RNG = np.random.default_rng(0)
+_RNG = np.random.default_rng(0)
 
 
 def sparse(m: int, k: int, dtype: type = np.float32) -> np.ndarray:
-    return sg.prune(RNG.integers(-4, 5, (m, k)).astype(dtype))
+    return sg.prune(_RNG.integers(-4, 5, (m, k)).astype(dtype))
 
 
 W = sparse(6, 10)
 A = sg.compress(W)
-X = RNG.integers(-4, 5, (5, 10)).astype(np.float32)
+X = _RNG.integers(-4, 5, (5, 10)).astype(np.float32)
