@@ -46,7 +46,8 @@ struct FloatPlace {
   static constexpr Bits kNan = kSmallestNan;
   static constexpr bool is_nonzero(Bits bits) { return (bits & kNonzeroBits) != 0; }
   static constexpr uint32_t magnitude(Bits bits) {
-    return std::min<uint32_t>(bits & kNonzeroBits, kNan);
+    // Not kNan: on a device the reference that std::min takes of it would be to the host's.
+    return std::min<uint32_t>(bits & kNonzeroBits, kSmallestNan);
   }
 };
 
