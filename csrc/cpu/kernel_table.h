@@ -4,6 +4,8 @@
 // another's.
 #pragma once
 
+#include <type_traits>
+
 #include "core/numeric.h"
 #include "cpu/configs.h"
 #include "cpu/kernel.h"
@@ -38,12 +40,16 @@ constexpr KernelFunctions row_dot_functions() {
   return functions_of<RowDotOf<Simd<typename LaneOf<Element>::type>, Element, Element, false>>();
 }
 
-// Weights of T for activations of another type, with scales of groups or without.
+// Weights of T for activations of another type, with scales of groups or without. Where activations
+// are packed as lanes and nothing is rounded to their type, one kernel serves all of them.
 template <typename Simd, typename T, typename Dense>
 struct WeightOnlyRowDot : RowDotOf<Simd, T, Dense, false> {
+  using Packed = typename RowForm<Simd, T, Dense, false>::Packed;
+  using Multiplied = std::conditional_t<std::is_same_v<Packed, typename Simd::Lane>, float, Dense>;
+
   static void multiply(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
                        int64_t rows, const void* packed) {
-    const auto run = problem.a.group_size == 0 ? &RowDotOf<Simd, T, Dense, false>::multiply
+    const auto run = problem.a.group_size == 0 ? &RowDotOf<Simd, T, Multiplied, false>::multiply
                                                : &RowDotOf<Simd, T, Dense, true>::multiply;
     run(problem, plan, tokens, m_begin, rows, packed);
   }

@@ -35,45 +35,83 @@ struct RowDot {
   static constexpr int64_t kStepK = 2 * Form::kKept;
   static_assert(kMaxStepK % kStepK == 0, "the planner pads K to kMaxStepK");
 
-  template <int R, int T>
-  struct Sums {
-    Sum of_token[R][T];
-    Sum of_row[R];  // what Form::row_term adds up, if it has one
-  };
-
-  // One step of R rows and T tokens, from kept value i of `a` on.
+  // One step of R rows and T tokens, from kept value i of `a` on. `of_row` is what Form::row_term
+  // adds up, if it has one.
   template <int R, int T>
   static SPARSE_GEMM_INLINE void step(const Matrix& a, int64_t i, const Packed* x,
-                                      Sums<R, T>& sums) {
+                                      Sum (&of_token)[R][T], Sum (&of_row)[R]) {
     for (int r = 0; r < R; ++r) {
       const Weights weights = Form::weights(a, r, i);
       const auto index = Form::indices(a.metadata_at(r, i));
       for (int t = 0; t < T; ++t) {
-        sums.of_token[r][t] =
-            Form::multiply_add(weights, x + t * kStepK, index, sums.of_token[r][t]);
+        of_token[r][t] = Form::multiply_add(weights, x + t * kStepK, index, of_token[r][t]);
       }
-      if constexpr (Form::kHasRowTerm) sums.of_row[r] = Form::row_term(weights, sums.of_row[r]);
+      if constexpr (Form::kHasRowTerm) of_row[r] = Form::row_term(weights, of_row[r]);
     }
   }
 
   // out[r * width + t] = row r dot token t, for R rows and a block of T tokens.
   template <int R, int T>
   static void dot(const Matrix& a, const Packed* x, Lane* out, int64_t width) {
-    Sums<R, T> sums;
-    for (int r = 0; r < R; ++r) {
-      for (int t = 0; t < T; ++t) sums.of_token[r][t] = Form::zero();
-      sums.of_row[r] = Form::zero();
-    }
+    Sum of_token[R][T], of_row[R];
+    clear(of_token, of_row);
     const int64_t whole = a.kept / Form::kKept * Form::kKept;
-    for (int64_t i = 0; i < whole; i += Form::kKept, x += T * kStepK) step(a, i, x, sums);
-    if (whole < a.kept) {
-      const typename Matrix::template Tail<R, Form::kKept> tail(a, whole);
-      step(tail.matrix, 0, x, sums);
+    for (int64_t i = 0; i < whole; i += Form::kKept, x += T * kStepK) {
+      step(a, i, x, of_token, of_row);
     }
+    Lane lanes[R][kTokens];
+    add_up(of_token, of_row, lanes);
+    if (whole < a.kept) add_tail<R, T>(a, whole, x, lanes);
     for (int r = 0; r < R; ++r) {
-      const Lane term = Form::kHasRowTerm ? Form::sum(sums.of_row[r]) : Lane{0};
-      for (int t = 0; t < T; ++t) out[r * width + t] = Form::sum(sums.of_token[r][t]) - term;
+      for (int t = 0; t < T; ++t) out[r * width + t] = lanes[r][t];
     }
+  }
+
+  // The products from kept value `begin` on, less than a step. Apart from `dot`: together, the
+  // compiler would keep the sums of the loop there in memory.
+  template <int R, int T>
+  static __attribute__((noinline)) void add_tail(const Matrix& a, int64_t begin, const Packed* x,
+                                                 Lane (&lanes)[R][kTokens]) {
+    const typename Matrix::template Tail<R, Form::kKept> tail(a, begin);
+    Sum of_token[R][T], of_row[R];
+    clear(of_token, of_row);
+    step(tail.matrix, 0, x, of_token, of_row);
+    Lane added[R][kTokens];
+    add_up(of_token, of_row, added);
+    for (int r = 0; r < R; ++r) {
+      for (int t = 0; t < T; ++t) lanes[r][t] += added[r][t];
+    }
+  }
+
+  template <int R, int T>
+  static SPARSE_GEMM_INLINE void clear(Sum (&of_token)[R][T], Sum (&of_row)[R]) {
+    for (int r = 0; r < R; ++r) {
+      for (int t = 0; t < T; ++t) of_token[r][t] = Form::zero();
+      of_row[r] = Form::zero();
+    }
+  }
+
+  template <int R, int T>
+  static SPARSE_GEMM_INLINE void add_up(const Sum (&of_token)[R][T], const Sum (&of_row)[R],
+                                        Lane (&lanes)[R][kTokens]) {
+    for (int r = 0; r < R; ++r) add_up<T>(of_token[r], lanes[r]);
+    if constexpr (Form::kHasRowTerm) {
+      Lane terms[4];
+      add_up<R>(of_row, terms);
+      for (int r = 0; r < R; ++r) {
+        for (int t = 0; t < T; ++t) lanes[r][t] -= terms[r];
+      }
+    }
+  }
+
+  // out[i] = the lanes of sums[i] added up, in the same order whatever kCount is: a row gives the
+  // same bits in every task.
+  template <int kCount>
+  static SPARSE_GEMM_INLINE void add_up(const Sum (&sums)[kCount], Lane* out) {
+    static_assert(kCount <= 4 && kTokens == 4 && kRows <= 4, "four vectors are added up at a time");
+    Sum four[4];
+    for (int i = 0; i < 4; ++i) four[i] = i < kCount ? sums[i < kCount ? i : 0] : Form::zero();
+    Simd::add_up(four, out);
   }
 
   template <int R>

@@ -36,7 +36,6 @@ struct LaneForm {
                                              typename Simd::Index index, Sum sum) {
     return Simd::multiply_add(weights, Simd::select(x, index), sum);
   }
-  static SPARSE_GEMM_INLINE typename Simd::Lane sum(Sum sum) { return Simd::sum(sum); }
 
   static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,
                                       Packed* out) {

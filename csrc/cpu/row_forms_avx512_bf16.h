@@ -76,11 +76,14 @@ struct Bf16Form {
         _mm512_permutex2var_epi16(_mm512_loadu_si512(x), index, _mm512_loadu_si512(x + kKept));
     return _mm512_dpbf16_ps(sum, (__m512bh)picked, (__m512bh)weights);
   }
-  static SPARSE_GEMM_INLINE float sum(Sum sum) { return Simd::sum(sum); }
 
   static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,
                                       Packed* out) {
-    for (int64_t i = 0; i < count; ++i) out[i] = load_element(source + i * stride);
+    if (stride == 1) {
+      std::memcpy(out, source, static_cast<size_t>(count) * sizeof(Dense));
+    } else {
+      for (int64_t i = 0; i < count; ++i) out[i] = load_element(source + i * stride);
+    }
   }
 };
 
@@ -123,12 +126,15 @@ struct Int8Form {
   static SPARSE_GEMM_INLINE Sum row_term(Weights weights, Sum sum) {
     return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(static_cast<char>(kOffset)), weights);
   }
-  static SPARSE_GEMM_INLINE int32_t sum(Sum sum) { return Simd::sum(sum); }
 
   static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,
                                       Packed* out) {
-    for (int64_t i = 0; i < count; ++i) {
-      out[i] = static_cast<uint8_t>(load_element(source + i * stride) + kOffset);
+    if (stride == 1) {
+      for (int64_t i = 0; i < count; ++i) out[i] = static_cast<uint8_t>(source[i] + kOffset);
+    } else {
+      for (int64_t i = 0; i < count; ++i) {
+        out[i] = static_cast<uint8_t>(source[i * stride] + kOffset);
+      }
     }
   }
 };

@@ -67,10 +67,9 @@ struct Avx2<float> : Avx2Base {
   }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm256_fmadd_ps(a, b, sum); }
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
-  static float sum(Vector v) {
-    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+  static void add_up(const Vector (&v)[4], float* out) {
+    const Vector pairs = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
   }
   static Vector select(const float* dense, Index index) {
     const Vector low = _mm256_permutevar8x32_ps(load(dense), index);
@@ -156,10 +155,12 @@ struct Avx2<int32_t> : Avx2Base {
   static Vector multiply_add(Vector a, Vector b, Vector sum) {
     return _mm256_add_epi32(_mm256_mullo_epi32(a, b), sum);
   }
-  static int32_t sum(Vector v) {
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    half = _mm_add_epi32(half, _mm_unpackhi_epi64(half, half));
-    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 1)));
+  static void add_up(const Vector (&v)[4], int32_t* out) {
+    const Vector pairs =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(out),
+        _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
   }
   static Vector select(const int32_t* dense, Index index) {
     const Vector low = _mm256_permutevar8x32_epi32(load(dense), index);

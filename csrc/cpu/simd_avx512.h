@@ -99,7 +99,16 @@ struct Avx512<float> : Avx512Base {
   }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm512_fmadd_ps(a, b, sum); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
-  static float sum(Vector v) { return _mm512_reduce_add_ps(v); }
+  // A transposition on the way: each quarter of `quads` has a partial sum of each of the four.
+  static void add_up(const Vector (&v)[4], float* out) {
+    const Vector low = add_neighbours(v[0], v[1]);
+    const Vector high = add_neighbours(v[2], v[3]);
+    const Vector quads = _mm512_add_ps(_mm512_shuffle_ps(low, high, _MM_SHUFFLE(1, 0, 1, 0)),
+                                       _mm512_shuffle_ps(low, high, _MM_SHUFFLE(3, 2, 3, 2)));
+    const __m256 half =
+        _mm256_add_ps(_mm512_castps512_ps256(quads), _mm512_extractf32x8_ps(quads, 1));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+  }
   static Vector select(const float* dense, Index index) {
     return _mm512_permutex2var_ps(load(dense), index, load(dense + kLanes));
   }
@@ -158,6 +167,10 @@ struct Avx512<float> : Avx512Base {
   }
 
  private:
+  // In each quarter a0+a2, b0+b2, a1+a3, b1+b3.
+  static Vector add_neighbours(Vector a, Vector b) {
+    return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  }
   template <typename Byte>
   static __m128i load_16_bytes(const Byte* source) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(source));
@@ -183,13 +196,28 @@ struct Avx512<int32_t> : Avx512Base {
   static Vector multiply_add(Vector a, Vector b, Vector sum) {
     return _mm512_add_epi32(_mm512_mullo_epi32(a, b), sum);
   }
-  static int32_t sum(Vector v) { return _mm512_reduce_add_epi32(v); }
+  static void add_up(const Vector (&v)[4], int32_t* out) {
+    const Vector low = add_neighbours(v[0], v[1]);
+    const Vector high = add_neighbours(v[2], v[3]);
+    const Vector quads =
+        _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    const __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(quads), _mm512_extracti32x8_epi32(quads, 1));
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(out),
+        _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+  }
   static Vector select(const int32_t* dense, Index index) {
     return _mm512_permutex2var_epi32(load(dense), index, load(dense + kLanes));
   }
 
   static Vector widen(const int8_t* source) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
+  }
+
+ private:
+  static Vector add_neighbours(Vector a, Vector b) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
   }
 };
 

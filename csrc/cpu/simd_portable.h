@@ -4,6 +4,7 @@
 // A traits type gives: Lane (float or int32_t), Vector, Index, kIsa, kLanes, and the operations
 // below. `indices` reads the metadata of kLanes kept values (kLanes / 2 groups of 2:4) and `select`
 // picks, from the 2 * kLanes dense elements of those groups, the ones whose weights were kept;
+// `add_up` adds the lanes of each of four vectors, in an order that depends on nothing.
 // `store_offsets` writes (first + position) * stride for each of the kLanes values. `load_four`
 // holds four 32-bit units, 16-byte aligned, and `one_of_four` broadcasts one of them; `transpose`
 // turns kLanes rows of kLanes 32-bit units into columns. Float lanes also have `multiply`,
@@ -40,7 +41,9 @@ struct Portable {
   static Vector broadcast(const Lane* source) { return Vector{*source, *source, *source, *source}; }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return a * b + sum; }
   static Vector multiply(Vector a, Vector b) { return a * b; }
-  static Lane sum(Vector v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+  static void add_up(const Vector (&v)[4], Lane* out) {
+    for (int i = 0; i < 4; ++i) out[i] = (v[i][0] + v[i][2]) + (v[i][1] + v[i][3]);
+  }
 
   static Index indices(const uint8_t* metadata) {
     const uint8_t low = metadata[0] & 0xF;

@@ -1,9 +1,10 @@
 // Weights: the kept values of rows of A, as the kernels read them, of any storage type.
 #pragma once
 
-#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "core/numeric.h"
 #include "core/pattern.h"
@@ -22,12 +23,12 @@ template <typename T>
 struct StoredRows {
   const T* values;
   const uint8_t* metadata;
-  const uint16_t* scales;  // float16 or bfloat16 bits, one for each `scale_kept` kept values
+  const uint16_t* scales;  // float16 or bfloat16 bits, one for each 2^scale_shift kept values
   int64_t kept;            // kept values of a row
   int64_t values_stride;   // from row to row, in T
   int64_t metadata_stride;
   int64_t scales_stride;
-  int64_t scale_kept;
+  int scale_shift;
   DType scale_dtype;
 
   StoredRows() = default;
@@ -37,7 +38,7 @@ struct StoredRows {
     values_stride = kept / kPerUnit<T>;
     metadata_stride = metadata_row_bytes(a.pattern, problem.k);
     scales_stride = a.group_size == 0 ? 0 : ceil_div(problem.k, a.group_size);
-    scale_kept = a.group_size / 2;
+    scale_shift = a.group_size == 0 ? 0 : std::countr_zero(static_cast<uint32_t>(a.group_size / 2));
     scale_dtype = a.group_scale_dtype;
     values = static_cast<const T*>(a.values) + m * values_stride;
     metadata = a.metadata + m * metadata_stride;
@@ -69,7 +70,7 @@ struct StoredRows {
     return metadata + row * metadata_stride + i / 4;
   }
   SPARSE_GEMM_INLINE const uint16_t* scale_at(int64_t row, int64_t i) const {
-    return scales + row * scales_stride + i / scale_kept;
+    return scales + row * scales_stride + (i >> scale_shift);
   }
 
   // What R rows have from kept value `begin` on, fewer than kKept of them, filled up with zeros.
