@@ -94,12 +94,24 @@ inline constexpr CpuConfig kConfigs[] = {
      "16 chains of vpdpbusd, each two groups, whose streams are interleaved in registers"},
 };
 
-// Null if there is none.
+constexpr bool is_row(const CpuConfig& config, CpuKernel kernel, Isa isa, DType type) {
+  return config.kernel == kernel && config.isa == isa && config.types.has(type);
+}
+
+// Null if there is none. Under its sanitizer for undefined behaviour, GCC takes no comparison with
+// null for constant: that is what has_config is for.
 constexpr const CpuConfig* find_config(CpuKernel kernel, Isa isa, DType type) {
   for (const CpuConfig& config : kConfigs) {
-    if (config.kernel == kernel && config.isa == isa && config.types.has(type)) return &config;
+    if (is_row(config, kernel, isa, type)) return &config;
   }
   return nullptr;
+}
+
+constexpr bool has_config(CpuKernel kernel, Isa isa, DType type) {
+  for (const CpuConfig& config : kConfigs) {
+    if (is_row(config, kernel, isa, type)) return true;
+  }
+  return false;
 }
 
 }  // namespace sparse_gemm::cpu

@@ -74,9 +74,9 @@ template <template <typename> typename Simd, typename Element>
 constexpr KernelRow panel_row() {
   using Traits = Simd<typename LaneOf<Element>::type>;
   constexpr DType kType = kTypeOf<Element>;
-  constexpr const CpuConfig* kPairs = find_config(CpuKernel::kPairPanel, Traits::kIsa, kType);
-  if constexpr (kPairs != nullptr) {
-    using Pairs = Panel<PairsForm<Traits, Element>, kPairs->tile>;
+  if constexpr (has_config(CpuKernel::kPairPanel, Traits::kIsa, kType)) {
+    using Pairs = Panel<PairsForm<Traits, Element>,
+                        find_config(CpuKernel::kPairPanel, Traits::kIsa, kType)->tile>;
     return {CpuKernel::kPairPanel, kType, kType, panel_functions_of<Pairs, PairWeights<Element>>()};
   } else {
     using Weights = LaneWeights<Traits, Element, Element, false>;

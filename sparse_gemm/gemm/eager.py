@@ -235,7 +235,8 @@ def _check_operands(
         raise UnsupportedError(
             "accumulate is 'float16', but the cpu backend keeps sums in float32; expected None"
         )
-    if on_device and dense == _C.DType.float32 and not kind.allows_tf32():
+    is_tf32 = on_device and a._dtype_code == dense == _C.DType.float32
+    if is_tf32 and not kind.allows_tf32():
         raise UnsupportedError(
             "products of float32 on a CUDA device are of tf32, with 10 bits after the point, which "
             "torch's settings do not allow: torch.backends.cuda.matmul.allow_tf32 = True (or "
