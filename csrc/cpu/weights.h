@@ -1,6 +1,7 @@
 // Weights: the kept values of rows of A, as the kernels read them, of any storage type.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -17,6 +18,8 @@ template <typename T>
 inline constexpr int kPerUnit = 1;
 template <>
 inline constexpr int kPerUnit<int4x2> = 2;
+
+inline constexpr int64_t kMinGroupSize = 32;  // of elements of K with a scale of their own
 
 // Rows of A from row m on: values as T, metadata, and scales where there are any.
 template <typename T>
@@ -78,6 +81,8 @@ struct StoredRows {
   struct Tail {
     alignas(64) T values[R][kKept / kPerUnit<T>] = {};
     uint8_t metadata[R][(kKept + 3) / 4] = {};
+    static constexpr int64_t kMaxScales = std::max<int64_t>(kKept / (kMinGroupSize / 2), 1);
+    uint16_t scales[R][kMaxScales] = {};
     StoredRows matrix;
 
     SPARSE_GEMM_INLINE Tail(const StoredRows& rows, int64_t begin) : matrix(rows) {
@@ -91,7 +96,15 @@ struct StoredRows {
       matrix.metadata = metadata[0];
       matrix.values_stride = kKept / kPerUnit<T>;
       matrix.metadata_stride = sizeof(metadata[0]);
-      if (matrix.scales != nullptr) matrix.scales = rows.scale_at(0, begin);
+      if (rows.scales == nullptr) return;
+      const int64_t num_scales =
+          std::min(kMaxScales, rows.scales_stride - (begin >> rows.scale_shift));
+      for (int r = 0; r < R; ++r) {
+        std::memcpy(scales[r], rows.scale_at(r, begin),
+                    static_cast<size_t>(num_scales) * sizeof(uint16_t));
+      }
+      matrix.scales = scales[0];
+      matrix.scales_stride = kMaxScales;
     }
   };
 };

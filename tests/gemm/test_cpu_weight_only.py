@@ -162,3 +162,19 @@ def test_matmul_of_a_batch_with_group_scales(isa: _C.Isa) -> None:
         scaled = exact.astype(np.float64) * np.repeat(a.scale[i].astype(np.float64), 64, axis=1)
         rounded = scaled.astype(np.float16).astype(np.float64)
         np.testing.assert_allclose(d[i], rounded @ b[i].astype(np.float64), atol=1e-4)
+
+
+def test_a_row_does_not_feel_the_scales_of_the_next(isa: _C.Isa) -> None:
+    """K ends in the middle of a step; the next row's scale is nan, and the last row has no next."""
+    del isa
+    for k in (20, 32, 40, 96, 100):
+        w = np.zeros((2, k), np.int8)
+        w[:, ::4] = 1
+        scale = np.ones((2, -(-k // 32)), np.float16)
+        scale[1] = np.nan
+        c = sg.reference.compress(w)
+        a = sg.Sparse24Tensor(c.values, c.metadata, (2, k), scale=scale, group_size=32)
+        for dtype in (np.float32, np.float16, ml_dtypes.bfloat16):
+            y = sg.linear(np.ones((3, k), dtype), a)
+            assert (y[:, 0] == (k + 3) // 4).all()
+            assert np.isnan(y[:, 1].astype(np.float32)).all()
