@@ -128,6 +128,32 @@ def _check_terms(
         raise ValueError(f"activation is {activation!r}; expected one of {[*ACTIVATIONS]}")
 
 
+def _checked(
+    name: str,
+    dense: Tensor,
+    axis: int,
+    layout: str,
+    parts: tuple[Tensor, Tensor, int, int, str],
+    bias: Tensor | None,
+    *,
+    out_dtype: torch.dtype | None = None,
+    backend: str = "auto",
+    group_scale: Tensor | None = None,
+    group_size: int | None = None,
+    accumulate: str | None = None,
+    **terms: Any,
+) -> torch.dtype:
+    """The output's dtype, once all arguments have passed. K is the dense operand's `axis`."""
+    check_parts(*parts, group_scale, group_size)
+    values, _, out_features, in_features, pattern = parts
+    extent = (in_features + 1) // 2 if dense.dtype is torch.uint8 else in_features
+    if dense.ndim == 0 or dense.shape[axis] != extent:
+        raise ValueError(f"{name} has shape {tuple(dense.shape)}; expected {layout.format(extent)}")
+    _check_terms(dense, name, values, out_features, bias, **terms)
+    dense_type = _dense_type(name, dense, values, pattern, group_size)
+    return _result_dtype(dense_type, dense, out_dtype, bias=bias, **terms)
+
+
 def linear(
     x: Tensor,
     values: Tensor,
@@ -136,23 +162,11 @@ def linear(
     in_features: int,
     pattern: str,
     bias: Tensor | None = None,
-    *,
-    out_dtype: torch.dtype | None = None,
-    backend: str = "auto",
-    group_scale: Tensor | None = None,
-    group_size: int | None = None,
-    accumulate: str | None = None,
-    **terms: Any,
+    **keywords: Any,
 ) -> Tensor:
     """The empty y [..., out_features] of torch.ops.sparse_gemm.linear."""
     parts = (values, metadata, out_features, in_features, pattern)
-    check_parts(*parts, group_scale, group_size)
-    extent = (in_features + 1) // 2 if x.dtype is torch.uint8 else in_features
-    if x.ndim == 0 or x.shape[-1] != extent:
-        raise ValueError(f"x has shape {tuple(x.shape)}; expected [..., {extent}]")
-    _check_terms(x, "x", values, out_features, bias, **terms)
-    dense = _dense_type("x", x, values, pattern, group_size)
-    dtype = _result_dtype(dense, x, out_dtype, bias=bias, **terms)
+    dtype = _checked("x", x, -1, "[..., {}]", parts, bias, **keywords)
     return x.new_empty((*x.shape[:-1], out_features), dtype=dtype)
 
 
@@ -164,23 +178,12 @@ def matmul(
     pattern: str,
     b: Tensor,
     bias: Tensor | None = None,
-    *,
-    out_dtype: torch.dtype | None = None,
-    backend: str = "auto",
-    group_scale: Tensor | None = None,
-    group_size: int | None = None,
-    accumulate: str | None = None,
-    **terms: Any,
+    **keywords: Any,
 ) -> Tensor:
     """The empty D [..., out_features, N] of torch.ops.sparse_gemm.matmul."""
     parts = (values, metadata, out_features, in_features, pattern)
-    check_parts(*parts, group_scale, group_size)
-    extent = (in_features + 1) // 2 if b.dtype is torch.uint8 else in_features
-    if b.ndim == 0 or b.shape[max(b.ndim - 2, 0)] != extent:
-        raise ValueError(f"b has shape {tuple(b.shape)}; expected [..., {extent}, N]")
-    _check_terms(b, "b", values, out_features, bias, **terms)
-    dense = _dense_type("b", b, values, pattern, group_size)
-    dtype = _result_dtype(dense, b, out_dtype, bias=bias, **terms)
+    axis = max(b.ndim - 2, 0)
+    dtype = _checked("b", b, axis, "[..., {}, N]", parts, bias, **keywords)
     columns = b.shape[-1:] if b.ndim > 1 else ()
     return b.new_empty((*b.shape[:-2], out_features, *columns), dtype=dtype)
 

@@ -194,18 +194,13 @@ def operand(
     )
 
 
-def _linear_kernel(
-    x: Tensor,
-    values: Tensor,
-    metadata: Tensor,
-    out_features: int,
-    in_features: int,
-    pattern: str,
-    bias: Tensor | None = None,
+def _eager_arguments(
+    parts: tuple[Tensor, Tensor, int, int, str],
+    bias: Tensor | None,
+    scale_m: Tensor | None,
+    scale_n: Tensor | None,
     *,
     activation: str | None = None,
-    x_scale: Tensor | None = None,
-    w_scale: Tensor | None = None,
     residual: Tensor | None = None,
     gate: Tensor | None = None,
     alpha: float = 1.0,
@@ -215,14 +210,28 @@ def _linear_kernel(
     group_scale: Tensor | None = None,
     group_size: int | None = None,
     accumulate: str | None = None,
-) -> Tensor:
-    a = operand(
-        *(values, metadata, out_features, in_features, pattern, backend),
-        group_scale=group_scale,
-        group_size=group_size,
-    )
+) -> tuple[Sparse24Tensor, Terms, Options]:
+    """What `eager` takes, from what the schemas have; their defaults need not be given."""
+    a = operand(*parts, backend, group_scale=group_scale, group_size=group_size)
     options = Options(out_dtype=out_dtype, backend=backend, accumulate=accumulate)
-    terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
+    return a, Terms(bias, activation, scale_m, scale_n, residual, gate, alpha, beta), options
+
+
+def _linear_kernel(
+    x: Tensor,
+    values: Tensor,
+    metadata: Tensor,
+    out_features: int,
+    in_features: int,
+    pattern: str,
+    bias: Tensor | None = None,
+    *,
+    x_scale: Tensor | None = None,
+    w_scale: Tensor | None = None,
+    **keywords: Any,
+) -> Tensor:
+    parts = (values, metadata, out_features, in_features, pattern)
+    a, terms, options = _eager_arguments(parts, bias, w_scale, x_scale, **keywords)
     return cast(Tensor, eager.linear(x, a, terms, options))
 
 
@@ -235,26 +244,12 @@ def _matmul_kernel(
     b: Tensor,
     bias: Tensor | None = None,
     *,
-    activation: str | None = None,
     a_scale: Tensor | None = None,
     b_scale: Tensor | None = None,
-    residual: Tensor | None = None,
-    gate: Tensor | None = None,
-    alpha: float = 1.0,
-    beta: float = 0.0,
-    out_dtype: torch.dtype | None = None,
-    backend: str = "auto",
-    group_scale: Tensor | None = None,
-    group_size: int | None = None,
-    accumulate: str | None = None,
+    **keywords: Any,
 ) -> Tensor:
-    a = operand(
-        *(values, metadata, out_features, in_features, pattern, backend),
-        group_scale=group_scale,
-        group_size=group_size,
-    )
-    options = Options(out_dtype=out_dtype, backend=backend, accumulate=accumulate)
-    terms = Terms(bias, activation, a_scale, b_scale, residual, gate, alpha, beta)
+    parts = (values, metadata, out_features, in_features, pattern)
+    a, terms, options = _eager_arguments(parts, bias, a_scale, b_scale, **keywords)
     return cast(Tensor, eager.matmul(a, b, terms, options))
 
 
