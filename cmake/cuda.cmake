@@ -6,8 +6,8 @@
 #   SPARSE_GEMM_CUDA_RUNTIME        static, shared
 #   SPARSE_GEMM_CUDA_FLAGS          more options for nvcc
 #
-# SPARSE_GEMM_CUDA_FP8_ARCHITECTURES are those of the architectures that have fp8 instructions; PTX for
-# older ones becomes PTX for the first that has.
+# SPARSE_GEMM_CUDA_FP8_ARCHITECTURES are the same for kernels of fp8: PTX for architectures that lack
+# its instructions becomes PTX for the first that has them.
 #
 # Leaves SPARSE_GEMM_CUDA_BUILT and, if true, the library `sparse_gemm_cudart` to link, or else
 # SPARSE_GEMM_CUDA_LEFT_OUT, the reason.
@@ -81,6 +81,12 @@ foreach(architecture IN LISTS SPARSE_GEMM_CUDA_ARCHITECTURES)
     if(NOT architecture MATCHES "-real$")
       list(APPEND SPARSE_GEMM_CUDA_FP8_ARCHITECTURES 89-virtual)
     endif()
+  elseif(architecture MATCHES "^(9[0-9]|1[01][0-9])(-virtual)?$")
+    # In PTX for these the kernels are empty, and a later device would take it for its own.
+    if(NOT CMAKE_MATCH_2)
+      list(APPEND SPARSE_GEMM_CUDA_FP8_ARCHITECTURES ${CMAKE_MATCH_1}-real)
+    endif()
+    list(APPEND SPARSE_GEMM_CUDA_FP8_ARCHITECTURES 89-virtual)
   else()
     list(APPEND SPARSE_GEMM_CUDA_FP8_ARCHITECTURES ${architecture})
   endif()

@@ -63,7 +63,11 @@ __device__ __forceinline__ void multiply_pieces(const GemmParams& params) {
 template <int kRow>
 __global__ __launch_bounds__(kTileOf<kRow>.num_threads(), kTileOf<kRow>.ctas_per_sm)  //
     void gemm_kernel(const __grid_constant__ GemmParams params) {
-  if constexpr (runs_on(kKernels[kRow], kCapability)) multiply_pieces<kRow>(params);
+  if constexpr (runs_on(kKernels[kRow], kCapability)) {
+    multiply_pieces<kRow>(params);
+  } else {
+    __trap();  // rather than a D that nobody has written
+  }
 }
 
 }  // namespace sparse_gemm::cuda::sm80
