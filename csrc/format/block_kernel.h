@@ -5,13 +5,12 @@
 // over the SIMD traits, so that no file's function stands in for another's.
 //
 // A traits type Simd<Lane> (Lane: an unsigned integer as wide as a place) gives Vector,
-// kVectorBytes, load, store, broadcast, bit_and, min (unsigned), subtract, abs (of signed bytes)
-// and
-//   nonzero(x, bits)       bit i: lane i of x has one of `bits` set
-//   compact(x, kept, out)  stores the lanes whose bits are set in `kept`, half of them, side by
-//   side expand(in, kept)       the inverse; other lanes are zero rotate<n>(x)           lane i of
-//   each four gets lane (i + n) % 4 Mask, greater(a, b), keep(mask, x)   signed comparison; x where
-//   the mask is set, else zero
+// kVectorBytes, load, store, broadcast, bit_and, min (unsigned), subtract, abs (of signed bytes).
+// nonzero(x, bits) has bit i set if lane i of x has one of `bits` set. compact(x, kept, out) stores
+// the lanes whose bits are set in `kept`, half of them, side by side; expand(in, kept) is its
+// inverse, with zeros in the other lanes. rotate<n>(x) gives lane i of each four lane (i + n) % 4,
+// swap(x), for 32-bit lanes alone, each of a pair the other. greater(a, b) is a signed comparison,
+// a Mask; keep(mask, x) is x where the mask is set, else zero.
 #pragma once
 
 #include <array>
@@ -38,7 +37,6 @@ class BlockKernel {
   static constexpr int kVectorBytes = Places::kVectorBytes;
   static constexpr int kPlacesPerVector = kVectorBytes / static_cast<int>(C::kCellBytes);
   static constexpr int kCellsPerVector = kPlacesPerVector * (kIsPairs ? 2 : 1);
-  static constexpr int64_t kBlockGroups = kBlockUnits * kGroupsPerMetadataByte;
   static constexpr int64_t kDenseBytes = kBlockGroups * C::kGroupBytes;
   static constexpr int64_t kKeptBytes = kBlockGroups * C::kKeptBytes;
   static constexpr int kVectors = static_cast<int>(kDenseBytes / kVectorBytes);
@@ -212,14 +210,6 @@ template <template <typename> typename Simd, typename... Codecs>
 constexpr auto block_kernel_table(CodecList<Codecs...>) {
   return std::array{block_kernels_of<Simd, Codecs>()...};
 }
-
-// All codecs but NibbleCodec, whose places share bytes.
-using BlockCodecs =
-    CodecList<Codec<Pattern::k2of4, Float32Place>, Codec<Pattern::k2of4, Float16Place>,
-              Codec<Pattern::k2of4, BFloat16Place>, Codec<Pattern::k2of4, Int8Place>,
-              Codec<Pattern::k2of4, Float8E4M3Place>, Codec<Pattern::k2of4, Float8E5M2Place>,
-              Codec<Pattern::k1of2, Float32Place>, Codec<Pattern::k4of8, Int4PairPlace>,
-              Codec<Pattern::k4of8, UInt4PairPlace>>;
 
 template <template <typename> typename Simd>
 inline constexpr auto kBlockKernels = block_kernel_table<Simd>(BlockCodecs{});

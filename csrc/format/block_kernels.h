@@ -16,6 +16,7 @@ namespace sparse_gemm::format {
 
 // Metadata bytes in a block: a 128-bit register of them, which every SIMD instruction set has.
 inline constexpr int64_t kBlockUnits = 16;
+inline constexpr int64_t kBlockGroups = kBlockUnits * kGroupsPerMetadataByte;
 
 // Of one pattern and element type. Those of prune are null where there is none.
 struct BlockKernels {

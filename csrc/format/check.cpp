@@ -37,7 +37,6 @@ constexpr bool is_valid(uint16_t valid, unsigned nibble) {
 template <typename Input>
 int64_t num_passed(bool (*check_blocks)(const Input*, int64_t), const Input* input,
                    int64_t groups) {
-  constexpr int64_t kBlockGroups = kBlockUnits * kGroupsPerMetadataByte;
   const int64_t blocks = check_blocks == nullptr ? 0 : groups / kBlockGroups;
   return blocks > 0 && check_blocks(input, blocks) ? blocks * kBlockGroups : 0;
 }

@@ -327,6 +327,9 @@ template <typename C>
 // Every pair of a pattern and a type that can be compressed. This list is the dispatch table.
 template <typename... Codecs>
 struct CodecList {
+  template <typename... More>
+  using With = CodecList<Codecs..., More...>;
+
   static constexpr bool contains(Pattern pattern, DType dtype) {
     return ((Codecs::kPattern == pattern && Codecs::kDType == dtype) || ...);
   }
@@ -343,11 +346,13 @@ struct CodecList {
   }
 };
 
-using AllCodecs =
+// Those whose places are whole bytes: the ones with kernels for blocks.
+using BlockCodecs =
     CodecList<Codec<Pattern::k2of4, Float32Place>, Codec<Pattern::k2of4, Float16Place>,
               Codec<Pattern::k2of4, BFloat16Place>, Codec<Pattern::k2of4, Int8Place>,
               Codec<Pattern::k2of4, Float8E4M3Place>, Codec<Pattern::k2of4, Float8E5M2Place>,
-              NibbleCodec<Int4Place>, Codec<Pattern::k1of2, Float32Place>,
-              Codec<Pattern::k4of8, Int4PairPlace>, Codec<Pattern::k4of8, UInt4PairPlace>>;
+              Codec<Pattern::k1of2, Float32Place>, Codec<Pattern::k4of8, Int4PairPlace>,
+              Codec<Pattern::k4of8, UInt4PairPlace>>;
+using AllCodecs = BlockCodecs::With<NibbleCodec<Int4Place>>;
 
 }  // namespace sparse_gemm::format

@@ -21,7 +21,6 @@ template <typename C>
 template <typename C>
 void prune_units(const BlockKernels* kernels, const std::byte* dense, int64_t groups,
                  std::byte* out) {
-  constexpr int64_t kBlockGroups = kBlockUnits * kGroupsPerMetadataByte;
   const bool has_kernel = kernels != nullptr && kernels->prune != nullptr;
   const int64_t blocks = has_kernel ? groups / kBlockGroups : 0;
   const int64_t done = blocks * kBlockGroups;
