@@ -28,7 +28,8 @@ EMULATOR := build/emulator
 PTXAS_LOG := build/architectures/ptxas.log
 ISSUE_SLOTS := csrc/cuda/sm80/issue_slots.h
 
-.PHONY: help demo test test-all test-python test-emulated lint format sanitize emulator gpu-check bench kernel-table wheel clean
+.PHONY: help demo test test-all test-python test-emulated lint format sanitize sanitize-threads \
+  instruction-counts emulator gpu-check bench kernel-table wheel clean
 help:
 	@echo 'make demo       run a real model with 2:4-compressed weights'
 	@echo 'make test       lint, types, quick tests, and the CUDA kernels on the emulator'
@@ -60,7 +61,7 @@ test-emulated: $(VENV)/test.stamp emulator
 	emulator/run $(FEW_SMS) $(KERNEL_CASES) -m 'not slow'
 	emulator/run --device rtx4090 $(FEW_SMS) $(KERNEL_CASES) -m 'not slow'
 
-test-all: lint $(VENV)/slow.stamp sanitize emulator $(PTXAS_LOG)
+test-all: lint $(VENV)/slow.stamp sanitize sanitize-threads instruction-counts emulator $(PTXAS_LOG)
 	$(WITH_NVCC) $(BIN)/pytest
 	$(BIN)/ctest --test-dir $(EMULATOR) --output-on-failure --parallel $(JOBS)
 	$(WITH_NVCC) $(BIN)/pytest emulator/tests
@@ -121,6 +122,7 @@ SANITIZED := build/sanitize
 SANITIZED_TESTS := tests/format/test_format.py tests/format/test_tensor.py tests/planning/test_plan.py \
   $(addprefix tests/gemm/,test_ops.py test_ops_refusals.py test_type_rules.py test_cpu_kernels.py test_parallel.py)
 sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
+	rm -rf $(SANITIZED)/python
 	mkdir -p $(SANITIZED)/python/sparse_gemm
 	cp -r $(PYTHON_FILES) $(SANITIZED)/python/sparse_gemm
 	$(call build_extension,$(SANITIZED)/cmake,$(SANITIZED)/python/sparse_gemm,\
@@ -128,6 +130,24 @@ sanitize: $(VENV)/test.stamp $(VENV)/extension.stamp
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
 	  PYTHONPATH=$(SANITIZED)/python $(BIN)/pytest -o pythonpath=tests -p no:cacheprovider -m 'not slow' $(SANITIZED_TESTS)
+
+# The same under ThreadSanitizer, for what several threads do at once. Its memory map wants addresses
+# that are not random; Python itself is not instrumented, and a forked child starts threads anew.
+sanitize-threads: $(VENV)/test.stamp $(VENV)/extension.stamp
+	rm -rf $(SANITIZED)-threads/python
+	mkdir -p $(SANITIZED)-threads/python/sparse_gemm
+	cp -r $(PYTHON_FILES) $(SANITIZED)-threads/python/sparse_gemm
+	$(call build_extension,$(SANITIZED)-threads/cmake,$(SANITIZED)-threads/python/sparse_gemm,\
+	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSPARSE_GEMM_SANITIZE=thread -DSPARSE_GEMM_CUDA=off)
+	TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 PYTHONPATH=$(SANITIZED)-threads/python \
+	  LD_PRELOAD="$$($(CXX) -print-file-name=libtsan.so) $$($(CXX) -print-file-name=libstdc++.so.6)" \
+	  setarch --addr-no-randomize \
+	  $(BIN)/pytest -o pythonpath=tests -p no:cacheprovider -m 'not slow' tests/gemm/test_parallel.py
+
+# The CPU kernels without Python, for tests/test_instruction_counts.py.
+instruction-counts: $(VENV)/base.stamp
+	$(call build_extension,build/instruction_counts,build/instruction_counts,-DCMAKE_BUILD_TYPE=Release \
+	  -DSPARSE_GEMM_CUDA=off -DSPARSE_GEMM_INSTRUCTION_COUNTS=on,--target instruction_counts)
 
 # The emulator, and beside it the package with an extension whose kernels it can run: the shared
 # runtime, so that the stand-in is taken for it; plain PTX; and line numbers, for its findings.
