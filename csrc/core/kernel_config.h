@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string_view>
 
 #include "core/device_props.h"
@@ -18,9 +19,9 @@ enum class CpuKernel : uint8_t {
 };
 
 // Bounds of a task, which size the kernels' scratch and which the planner keeps.
-inline constexpr int64_t kMaxTileM = 64;         // rows of A (row_dot), of D stored at a time
-inline constexpr int64_t kMaxPanelTileM = 128;   // rows of A that share a block of activations
-inline constexpr int64_t kMaxRowDotTokens = 16;  // beyond, a vector of tokens does more per weight
+inline constexpr int64_t kMaxTileM = 64;        // rows of A (row_dot), of D stored at a time
+inline constexpr int64_t kMaxPanelTileM = 128;  // rows of A that share a block of activations
+inline constexpr int64_t kMaxRowDotTokens = 32;
 inline constexpr int64_t kMaxStepK = 128;        // elements of K in a step of row_dot
 inline constexpr int64_t kMaxPanelTokens = 256;  // share one unpacking of the weights
 
@@ -29,6 +30,12 @@ struct RegisterTile {
   int lanes;    // 32-bit lanes in a vector
   int rows;     // rows of A
   int columns;  // tokens (row_dot) or vectors of tokens (panel)
+};
+
+// How row_dot keeps packed activations, and up to how many tokens it is the faster one.
+struct RowDotLayout {
+  int element_bytes;
+  int max_tokens;
 };
 
 // How a panel kernel keeps the packed activations of one group of K.
@@ -55,9 +62,19 @@ struct CpuConfig {
   Isa isa;
   DTypeSet types;
   RegisterTile tile;
+  RowDotLayout row_dot;
   PanelLayout panel;  // of kPanel and kPairPanel
   std::string_view why;
 };
+
+// The config of a kernel on an instruction set, for activations of a type. Null if there is none.
+constexpr const CpuConfig* find_config(std::span<const CpuConfig> configs, CpuKernel kernel,
+                                       Isa isa, DType type) {
+  for (const CpuConfig& config : configs) {
+    if (config.kernel == kernel && config.isa == isa && config.types.has(type)) return &config;
+  }
+  return nullptr;
+}
 
 // How a CUDA kernel cuts its work. K of a stage follows from the operands' types (core/multiply.h).
 struct CudaTile {

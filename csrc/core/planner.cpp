@@ -18,22 +18,12 @@ constexpr int64_t kMultiplyAddsPerThread = 1 << 17;
 // Fewer activations are packed sooner than a second thread could be told to help (about 10 us).
 constexpr int64_t kMinPackedElems = 1 << 15;
 
-const CpuConfig* find_config(std::span<const CpuConfig> configs, CpuKernel kernel, Isa isa,
-                             DType type) {
-  const auto found = std::find_if(configs.begin(), configs.end(), [&](const CpuConfig& config) {
-    return config.kernel == kernel && config.isa == isa && config.types.has(type);
-  });
-  return found == configs.end() ? nullptr : &*found;
-}
-
 // What a row of A takes in memory: kept values (two 4-bit ones a byte), metadata, group scales.
 int64_t row_bytes(const SparseOperand& a, int64_t k) {
   constexpr int64_t kScaleBytes = 2;
-  const int64_t elems = k_compressed(a.pattern, k);
-  const int64_t units =
-      a.dtype == DType::kInt4x2 && a.pattern == Pattern::k2of4 ? elems / 2 : elems;
   const int64_t scales = a.group_size == 0 ? 0 : ceil_div(k, a.group_size);
-  return units * bytes_of(a.dtype) + metadata_row_bytes(a.pattern, k) + scales * kScaleBytes;
+  return k_compressed(a.pattern, a.dtype, k) * bytes_of(a.dtype) +
+         metadata_row_bytes(a.pattern, k) + scales * kScaleBytes;
 }
 
 // Tasks of about equal size, a whole number for each thread.
@@ -44,11 +34,10 @@ int64_t rows_of_task(int64_t m, int64_t threads, int64_t step, int64_t max_rows)
 }
 
 void plan_row_dot(const Problem& problem, int64_t threads, Plan* plan) {
-  constexpr int64_t kLaneBytes = 4;
   plan->tile_m = rows_of_task(problem.m, threads, plan->config->tile.rows, kMaxTileM);
-  plan->tile_n = std::min(problem.n, kMaxRowDotTokens);
+  plan->tile_n = std::min<int64_t>(problem.n, plan->config->row_dot.max_tokens);
   plan->k_tile = round_up(problem.k, kMaxStepK);
-  plan->workspace_bytes = plan->tile_n * plan->k_tile * kLaneBytes;
+  plan->workspace_bytes = plan->tile_n * plan->k_tile * plan->config->row_dot.element_bytes;
 }
 
 void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* plan) {
@@ -64,7 +53,7 @@ void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* p
   plan->panel_vectors = static_cast<int>(std::min(plan->tile_n, panel_tokens) / config.tile.lanes);
   const int64_t group_bytes = plan->panel_vectors * layout.group_bytes;
   const int64_t block_groups = kPanelBlockBytes / group_bytes / kGroupsPerVector * kGroupsPerVector;
-  constexpr int64_t kGroupSize = 4;
+  constexpr int64_t kGroupSize = traits_of(Pattern::k2of4).group_size;
   plan->k_tile =
       std::clamp<int64_t>(block_groups, kGroupsPerVector, layout.max_groups) * kGroupSize;
   const int64_t panels = ceil_div(plan->tile_n, panel_tokens);
@@ -82,8 +71,8 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
   const int64_t max_threads = std::max(props.num_threads, 1);
 
   Plan plan;
-  if (problem.n <= kMaxRowDotTokens || problem.a.dtype != problem.b.dtype) {
-    plan.config = find_config(configs, CpuKernel::kRowDot, props.isa, type);
+  plan.config = find_config(configs, CpuKernel::kRowDot, props.isa, type);
+  if (problem.n <= plan.config->row_dot.max_tokens) {
     plan_row_dot(problem, max_threads, &plan);
   } else {
     plan.config = find_config(configs, CpuKernel::kPairPanel, props.isa, type);

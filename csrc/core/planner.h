@@ -12,7 +12,7 @@
 
 namespace sparse_gemm {
 
-// `configs` must hold a kernel for few and one for many tokens of A's type on `props.isa`.
+// `configs` must hold a kernel for few and one for many tokens of B's type on `props.isa`.
 Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const CpuConfig> configs);
 
 // How the dense operand of `problem` can reach shared memory at best.

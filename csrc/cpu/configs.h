@@ -1,12 +1,17 @@
 // Every CPU kernel that exists: one row each, and why it looks as it does.
 #pragma once
 
+#include <algorithm>
+
 #include "core/kernel_config.h"
 
 namespace sparse_gemm::cpu {
 
 inline constexpr DTypeSet kAllTypes = {DType::kFloat32, DType::kFloat16, DType::kBFloat16,
                                        DType::kInt8};
+
+// row_dot on 32-bit lanes: beyond 16 tokens a vector of them does more for each weight.
+inline constexpr RowDotLayout kLanes = {.element_bytes = 4, .max_tokens = 16};
 
 // Packed activations of a panel of 32-bit lanes: the four rows of a group.
 constexpr PanelLayout lane_layout(int lanes) {
@@ -27,6 +32,7 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kPortable,
      kAllTypes,
      {4, 2, 4},
+     kLanes,
      {},
      "8 accumulators of 128 bits: all that 16 registers leave beside weights and indices"},
     {"panel_portable",
@@ -34,6 +40,7 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kPortable,
      kAllTypes,
      {4, 2, 4},
+     {},
      lane_layout(4),
      "8 independent multiply-add chains hide the latency of a multiply and an add"},
     {"row_dot_avx2",
@@ -41,6 +48,7 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx2,
      kAllTypes,
      {8, 2, 4},
+     kLanes,
      {},
      "8 accumulators of 256 bits: all that 16 registers leave beside weights and indices"},
     {"panel_avx2",
@@ -48,6 +56,7 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx2,
      kAllTypes,
      {8, 2, 4},
+     {},
      lane_layout(8),
      "8 FMA chains: 4 cycles of latency on two ports"},
     {"row_dot_avx512",
@@ -55,6 +64,7 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx512,
      kAllTypes,
      {16, 4, 4},
+     kLanes,
      {},
      "16 accumulators: four rows share each load of the activations from L1"},
     {"panel_avx512",
@@ -62,20 +72,39 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx512,
      kAllTypes,
      {16, 2, 4},
+     {},
      lane_layout(16),
      "8 FMA chains; four vectors of tokens share each broadcast weight"},
     {"row_dot_avx512_bf16",
      CpuKernel::kRowDot,
      Isa::kAvx512Bf16,
-     kAllTypes,
+     {DType::kFloat32, DType::kFloat16},
      {16, 4, 4},
+     kLanes,
      {},
      "16 accumulators: four rows share each load of the activations from L1"},
+    {"row_dot_bf16_avx512_bf16",
+     CpuKernel::kRowDot,
+     Isa::kAvx512Bf16,
+     {DType::kBFloat16},
+     {16, 4, 4},
+     {.element_bytes = 2, .max_tokens = 32},
+     {},
+     "16 accumulators of vdpbf16ps, each 32 kept values: activations are permuted as pairs"},
+    {"row_dot_int8_avx512_bf16",
+     CpuKernel::kRowDot,
+     Isa::kAvx512Bf16,
+     {DType::kInt8},
+     {16, 4, 4},
+     {.element_bytes = 1, .max_tokens = 16},
+     {},
+     "16 accumulators of vpdpbusd, each 64 kept values"},
     {"panel_avx512_bf16",
      CpuKernel::kPanel,
      Isa::kAvx512Bf16,
      {DType::kFloat32, DType::kFloat16},
      {16, 2, 4},
+     {},
      lane_layout(16),
      "8 FMA chains; four vectors of tokens share each broadcast weight"},
     {"pair_panel_bf16_avx512_bf16",
@@ -83,6 +112,7 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx512Bf16,
      {DType::kBFloat16},
      {16, 4, 4},
+     {},
      pair_layout(16, 4),
      "16 chains of vdpbf16ps, each a group of four; one load of a stream for each"},
     {"pair_panel_int8_avx512_bf16",
@@ -90,28 +120,21 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx512Bf16,
      {DType::kInt8},
      {16, 4, 4},
+     {},
      pair_layout(16, 2),
      "16 chains of vpdpbusd, each two groups, whose streams are interleaved in registers"},
 };
 
-constexpr bool is_row(const CpuConfig& config, CpuKernel kernel, Isa isa, DType type) {
-  return config.kernel == kernel && config.isa == isa && config.types.has(type);
-}
-
-// Null if there is none. Under its sanitizer for undefined behaviour, GCC takes no comparison with
-// null for constant: that is what has_config is for.
 constexpr const CpuConfig* find_config(CpuKernel kernel, Isa isa, DType type) {
-  for (const CpuConfig& config : kConfigs) {
-    if (is_row(config, kernel, isa, type)) return &config;
-  }
-  return nullptr;
+  return sparse_gemm::find_config(kConfigs, kernel, isa, type);
 }
 
+// Under its sanitizer for undefined behaviour, GCC takes no comparison of find_config with null for
+// constant.
 constexpr bool has_config(CpuKernel kernel, Isa isa, DType type) {
-  for (const CpuConfig& config : kConfigs) {
-    if (is_row(config, kernel, isa, type)) return true;
-  }
-  return false;
+  return std::ranges::any_of(kConfigs, [&](const CpuConfig& config) {
+    return config.kernel == kernel && config.isa == isa && config.types.has(type);
+  });
 }
 
 }  // namespace sparse_gemm::cpu

@@ -10,6 +10,8 @@
 
 namespace sparse_gemm::cpu {
 
+inline constexpr int kGroupSize = traits_of(Pattern::k2of4).group_size;
+
 // A span of tokens (columns of B and D) that is packed, then multiplied.
 struct TokenSpan {
   int64_t begin;
@@ -19,7 +21,7 @@ struct TokenSpan {
 // Pointers to the instances for one kernel and pair of types. `packed` is the workspace:
 // activations laid out as the kernel reads them.
 struct KernelFunctions {
-  // Packs part `task` of `tasks` equal parts of the tokens' activations.
+  // Packs part `task` of `num_pack_tasks` of the tokens' activations.
   void (*pack)(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t task,
                void* packed);
   // How many pack tasks there are.

@@ -25,6 +25,12 @@ template <>
 inline constexpr DType kTypeOf<bfloat16> = DType::kBFloat16;
 template <>
 inline constexpr DType kTypeOf<int8_t> = DType::kInt8;
+template <>
+inline constexpr DType kTypeOf<float8_e4m3> = DType::kFloat8E4M3;
+template <>
+inline constexpr DType kTypeOf<float8_e5m2> = DType::kFloat8E5M2;
+template <>
+inline constexpr DType kTypeOf<int4x2> = DType::kInt4x2;
 
 template <typename Kernel>
 constexpr KernelFunctions functions_of() {
@@ -40,49 +46,77 @@ constexpr KernelFunctions row_dot_functions() {
   return functions_of<RowDotOf<Simd<typename LaneOf<Element>::type>, Element, Element, false>>();
 }
 
+// The panel of activations of a type: as pairs where the instruction set has dot products of them.
+template <typename Simd, typename Dense,
+          bool kPairs = has_config(CpuKernel::kPairPanel, Simd::kIsa, kTypeOf<Dense>)>
+struct PanelOf {
+  static constexpr CpuKernel kKernel = CpuKernel::kPanel;
+  using Type =
+      Panel<LanesForm<Simd, Dense>, find_config(kKernel, Simd::kIsa, kTypeOf<Dense>)->tile>;
+  template <typename T, bool kScaled>
+  using Weights = LaneWeights<Simd, T, Dense, kScaled>;
+};
+template <typename Simd, typename Dense>
+struct PanelOf<Simd, Dense, true> {
+  static constexpr CpuKernel kKernel = CpuKernel::kPairPanel;
+  using Type =
+      Panel<PairsForm<Simd, Dense>, find_config(kKernel, Simd::kIsa, kTypeOf<Dense>)->tile>;
+  template <typename T, bool kScaled>
+  using Weights = PairWeights<Simd, T, Dense, kScaled>;
+};
+
+template <template <typename> typename Simd, typename Element>
+constexpr KernelRow panel_row() {
+  using Of = PanelOf<Simd<typename LaneOf<Element>::type>, Element>;
+  using Kernel = typename Of::Type;
+  return {Of::kKernel,
+          kTypeOf<Element>,
+          kTypeOf<Element>,
+          {&Kernel::pack, &Kernel::num_pack_tasks,
+           &Kernel::template multiply<typename Of::template Weights<Element, false>>}};
+}
+
 // Weights of T for activations of another type, with scales of groups or without. Where activations
 // are packed as lanes and nothing is rounded to their type, one kernel serves all of them.
 template <typename Simd, typename T, typename Dense>
-struct WeightOnlyRowDot : RowDotOf<Simd, T, Dense, false> {
-  using Packed = typename RowForm<Simd, T, Dense, false>::Packed;
-  using Multiplied = std::conditional_t<std::is_same_v<Packed, typename Simd::Lane>, float, Dense>;
+struct WeightOnly {
+  static constexpr bool kIsLanes =
+      std::is_same_v<typename RowForm<Simd, T, Dense, false>::Packed, typename Simd::Lane>;
+  using Multiplied = std::conditional_t<kIsLanes, float, Dense>;
+  using Of = PanelOf<Simd, Dense>;
 
-  static void multiply(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
-                       int64_t rows, const void* packed) {
+  static void row_dot(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
+                      int64_t rows, const void* packed) {
     const auto run = problem.a.group_size == 0 ? &RowDotOf<Simd, T, Multiplied, false>::multiply
                                                : &RowDotOf<Simd, T, Dense, true>::multiply;
+    run(problem, plan, tokens, m_begin, rows, packed);
+  }
+  static void panel(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
+                    int64_t rows, const void* packed) {
+    using Kernel = typename Of::Type;
+    const auto run = problem.a.group_size == 0
+                         ? &Kernel::template multiply<typename Of::template Weights<T, false>>
+                         : &Kernel::template multiply<typename Of::template Weights<T, true>>;
     run(problem, plan, tokens, m_begin, rows, packed);
   }
 };
 
 template <template <typename> typename Simd, typename T, typename Dense>
-constexpr KernelFunctions weight_only_functions() {
-  return functions_of<WeightOnlyRowDot<Simd<float>, T, Dense>>();
+constexpr KernelRow weight_only_row_dot() {
+  using Kernel = RowDotOf<Simd<float>, T, Dense, false>;
+  return {CpuKernel::kRowDot,
+          kTypeOf<T>,
+          kTypeOf<Dense>,
+          {&Kernel::pack, &Kernel::num_pack_tasks, &WeightOnly<Simd<float>, T, Dense>::row_dot}};
 }
-
-template <typename Panel, typename Weights>
-constexpr KernelFunctions panel_functions_of() {
-  return {&Panel::pack, &Panel::num_pack_tasks, &Panel::template multiply<Weights>};
-}
-
-template <typename Simd, typename Dense>
-using LanesPanel =
-    Panel<LanesForm<Simd, Dense>, find_config(CpuKernel::kPanel, Simd::kIsa, kTypeOf<Dense>)->tile>;
-
-// As pairs where the instruction set has dot products of them.
-template <template <typename> typename Simd, typename Element>
-constexpr KernelRow panel_row() {
-  using Traits = Simd<typename LaneOf<Element>::type>;
-  constexpr DType kType = kTypeOf<Element>;
-  if constexpr (has_config(CpuKernel::kPairPanel, Traits::kIsa, kType)) {
-    using Pairs = Panel<PairsForm<Traits, Element>,
-                        find_config(CpuKernel::kPairPanel, Traits::kIsa, kType)->tile>;
-    return {CpuKernel::kPairPanel, kType, kType, panel_functions_of<Pairs, PairWeights<Element>>()};
-  } else {
-    using Weights = LaneWeights<Traits, Element, Element, false>;
-    return {CpuKernel::kPanel, kType, kType,
-            panel_functions_of<LanesPanel<Traits, Element>, Weights>()};
-  }
+template <template <typename> typename Simd, typename T, typename Dense>
+constexpr KernelRow weight_only_panel() {
+  using Of = PanelOf<Simd<float>, Dense>;
+  using Kernel = typename Of::Type;
+  return {Of::kKernel,
+          kTypeOf<T>,
+          kTypeOf<Dense>,
+          {&Kernel::pack, &Kernel::num_pack_tasks, &WeightOnly<Simd<float>, T, Dense>::panel}};
 }
 
 template <template <typename> typename Simd>
@@ -95,30 +129,30 @@ inline constexpr KernelRow kKernelRows[] = {
     panel_row<Simd, float16>(),
     panel_row<Simd, bfloat16>(),
     panel_row<Simd, int8_t>(),
-    {CpuKernel::kRowDot, DType::kInt8, DType::kFloat32,
-     weight_only_functions<Simd, int8_t, float>()},
-    {CpuKernel::kRowDot, DType::kInt8, DType::kFloat16,
-     weight_only_functions<Simd, int8_t, float16>()},
-    {CpuKernel::kRowDot, DType::kInt8, DType::kBFloat16,
-     weight_only_functions<Simd, int8_t, bfloat16>()},
-    {CpuKernel::kRowDot, DType::kFloat8E4M3, DType::kFloat32,
-     weight_only_functions<Simd, float8_e4m3, float>()},
-    {CpuKernel::kRowDot, DType::kFloat8E4M3, DType::kFloat16,
-     weight_only_functions<Simd, float8_e4m3, float16>()},
-    {CpuKernel::kRowDot, DType::kFloat8E4M3, DType::kBFloat16,
-     weight_only_functions<Simd, float8_e4m3, bfloat16>()},
-    {CpuKernel::kRowDot, DType::kFloat8E5M2, DType::kFloat32,
-     weight_only_functions<Simd, float8_e5m2, float>()},
-    {CpuKernel::kRowDot, DType::kFloat8E5M2, DType::kFloat16,
-     weight_only_functions<Simd, float8_e5m2, float16>()},
-    {CpuKernel::kRowDot, DType::kFloat8E5M2, DType::kBFloat16,
-     weight_only_functions<Simd, float8_e5m2, bfloat16>()},
-    {CpuKernel::kRowDot, DType::kInt4x2, DType::kFloat32,
-     weight_only_functions<Simd, int4x2, float>()},
-    {CpuKernel::kRowDot, DType::kInt4x2, DType::kFloat16,
-     weight_only_functions<Simd, int4x2, float16>()},
-    {CpuKernel::kRowDot, DType::kInt4x2, DType::kBFloat16,
-     weight_only_functions<Simd, int4x2, bfloat16>()},
+    weight_only_row_dot<Simd, int8_t, float>(),
+    weight_only_panel<Simd, int8_t, float>(),
+    weight_only_row_dot<Simd, int8_t, float16>(),
+    weight_only_panel<Simd, int8_t, float16>(),
+    weight_only_row_dot<Simd, int8_t, bfloat16>(),
+    weight_only_panel<Simd, int8_t, bfloat16>(),
+    weight_only_row_dot<Simd, float8_e4m3, float>(),
+    weight_only_panel<Simd, float8_e4m3, float>(),
+    weight_only_row_dot<Simd, float8_e4m3, float16>(),
+    weight_only_panel<Simd, float8_e4m3, float16>(),
+    weight_only_row_dot<Simd, float8_e4m3, bfloat16>(),
+    weight_only_panel<Simd, float8_e4m3, bfloat16>(),
+    weight_only_row_dot<Simd, float8_e5m2, float>(),
+    weight_only_panel<Simd, float8_e5m2, float>(),
+    weight_only_row_dot<Simd, float8_e5m2, float16>(),
+    weight_only_panel<Simd, float8_e5m2, float16>(),
+    weight_only_row_dot<Simd, float8_e5m2, bfloat16>(),
+    weight_only_panel<Simd, float8_e5m2, bfloat16>(),
+    weight_only_row_dot<Simd, int4x2, float>(),
+    weight_only_panel<Simd, int4x2, float>(),
+    weight_only_row_dot<Simd, int4x2, float16>(),
+    weight_only_panel<Simd, int4x2, float16>(),
+    weight_only_row_dot<Simd, int4x2, bfloat16>(),
+    weight_only_panel<Simd, int4x2, bfloat16>(),
 };
 
 }  // namespace sparse_gemm::cpu

@@ -11,8 +11,8 @@
 // lane (panel_lanes.h), the pair that a group keeps, or the pairs of two groups (panel_pairs.h).
 //
 // Packed activations: [panel][group, a whole number of steps][a vector of each of its streams].
-// Accumulators of a task are [tile_m][tile_n] on the stack (L2) between k_tiles. The next block,
-// and the weights of the next k_tile, are prefetched into L2 meanwhile.
+// Accumulators of a task are [panel][row][token] on the stack (L2) between k_tiles.
+// The next block, and the weights of the next k_tile, are prefetched into L2 meanwhile.
 #pragma once
 
 #include <algorithm>
@@ -32,11 +32,12 @@ struct Panel {
   using Vector = typename Simd::Vector;
   static constexpr int kRows = kTile.rows;
   static constexpr int kVectors = kTile.columns;
+  static constexpr int64_t kPanelTokens = kVectors * Simd::kLanes;
+  static constexpr int64_t kMaxPanels = kMaxPanelTokens / kPanelTokens;
   static constexpr int kStepBytes = 16;  // of weights: four units
   static constexpr int kStepGroups = Form::kLayout.step_groups;
   static constexpr int kOffsetsPerStep = kStepGroups * Form::kOffsetsPerGroup;
   static constexpr int64_t kMaxSteps = Form::kLayout.max_groups / kStepGroups;
-  static constexpr int64_t kGroupSize = 4;
   static constexpr int64_t kCacheLine = 64;
   static_assert(Form::kLayout.max_groups % kStepGroups == 0, "k_tiles are whole steps");
 
@@ -121,7 +122,7 @@ struct Panel {
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
-        sum[r][v] = Simd::load(sums + r * kMaxPanelTokens + v * Simd::kLanes);
+        sum[r][v] = Simd::load(sums + r * kPanelTokens + v * Simd::kLanes);
       }
     }
     const char* units = a.units + row * kMaxSteps * kStepBytes;
@@ -139,7 +140,7 @@ struct Panel {
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
-        Simd::store(sums + r * kMaxPanelTokens + v * Simd::kLanes, sum[r][v]);
+        Simd::store(sums + r * kPanelTokens + v * Simd::kLanes, sum[r][v]);
       }
     }
   }
@@ -150,11 +151,11 @@ struct Panel {
     int64_t r = 0;
     for (; r + kRows <= rows; r += kRows) {
       next.prefetch(r, kRows);
-      multiply_rows<kRows, V>(a, r, block, sums + r * kMaxPanelTokens);
+      multiply_rows<kRows, V>(a, r, block, sums + r * kPanelTokens);
     }
     for (; r < rows; ++r) {
       next.prefetch(r, 1);
-      multiply_rows<1, V>(a, r, block, sums + r * kMaxPanelTokens);
+      multiply_rows<1, V>(a, r, block, sums + r * kPanelTokens);
     }
   }
 
@@ -200,18 +201,20 @@ struct Panel {
                             const char* tile, const char* next_tile, int64_t block_bytes,
                             Lane* sums) {
     const int64_t lines_per_row = ceil_div(block_bytes, kCacheLine * rows);
+    const char* block = tile;
     for (int64_t token = 0; token < tokens.count; token += layout.panel_tokens) {
-      const char* block = tile + token / layout.panel_tokens * layout.panel_bytes;
       const bool is_last = token + layout.panel_tokens >= tokens.count;
       const NextBlock next{is_last ? next_tile : block + layout.panel_bytes, lines_per_row};
-      multiply_tokens(tokens.count - token, a, rows, block, next, sums + token);
+      multiply_tokens(tokens.count - token, a, rows, block, next, sums);
+      block += layout.panel_bytes;
+      sums += kMaxPanelTileM * kPanelTokens;
     }
   }
 
   template <typename Weights>
   static void multiply(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
                        int64_t rows, const void* packed) {
-    alignas(64) Lane sums[kMaxPanelTileM * kMaxPanelTokens];
+    alignas(64) Lane sums[kMaxPanels][kMaxPanelTileM * kPanelTokens];
     Unpacked a;
     const typename Weights::Matrix matrix(problem, m_begin);
     const Layout layout(problem, plan);
@@ -220,9 +223,12 @@ struct Panel {
     const int64_t tile_groups = plan.k_tile / kGroupSize;
     const int64_t chunk_groups = Form::kLayout.max_groups / tile_groups * tile_groups;
 
+    const int64_t num_panels = ceil_div(tokens.count, layout.panel_tokens);
     for (int64_t r = 0; r < rows; ++r) {
-      std::fill_n(sums + r * kMaxPanelTokens, kMaxPanelTokens,
-                  Form::first_sum(problem, m_begin + r));
+      const Lane first = Form::first_sum(matrix, r);
+      for (int64_t panel = 0; panel < num_panels; ++panel) {
+        std::fill_n(sums[panel] + r * kPanelTokens, layout.panel_tokens, first);
+      }
     }
     for (int64_t chunk = 0; chunk < all_groups; chunk += chunk_groups) {
       const int64_t end = std::min(chunk + chunk_groups, all_groups);
@@ -235,12 +241,17 @@ struct Panel {
                           ceil_div(std::min(tile_groups, end - group), kStepGroups)};
         const int64_t next = group + tile_groups < all_groups ? group + tile_groups : group;
         multiply_tile(steps, rows, tokens, layout, panels + group * layout.group_bytes,
-                      panels + next * layout.group_bytes, tile_groups * layout.group_bytes, sums);
+                      panels + next * layout.group_bytes, tile_groups * layout.group_bytes,
+                      sums[0]);
       }
     }
-    for (int64_t r = 0; r < rows; r += kMaxTileM) {
-      store_tile<Simd>(problem, {sums + r * kMaxPanelTokens, kMaxPanelTokens, m_begin + r,
-                                 std::min(kMaxTileM, rows - r), tokens.begin, tokens.count});
+    for (int64_t panel = 0; panel < num_panels; ++panel) {
+      const int64_t token = panel * layout.panel_tokens;
+      const int64_t count = std::min(layout.panel_tokens, tokens.count - token);
+      for (int64_t r = 0; r < rows; r += kMaxTileM) {
+        store_tile<Simd>(problem, {sums[panel] + r * kPanelTokens, kPanelTokens, m_begin + r,
+                                   std::min(kMaxTileM, rows - r), tokens.begin + token, count});
+      }
     }
   }
 };

@@ -20,11 +20,13 @@ struct LanesForm {
   using Vector = typename Simd::Vector;
   static constexpr PanelLayout kLayout = lane_layout(Simd::kLanes);
   static constexpr int kOffsetsPerGroup = 2;
-  static constexpr int kGroupSize = 4;
   static constexpr int64_t kPackedGroups = 32;  // at once
   static constexpr int64_t kVectorBytes = sizeof(Vector);
 
-  static SPARSE_GEMM_INLINE Lane first_sum(const Problem&, int64_t) { return 0; }
+  template <typename Matrix>
+  static SPARSE_GEMM_INLINE Lane first_sum(const Matrix&, int64_t) {
+    return 0;
+  }
 
   static SPARSE_GEMM_INLINE void store_offsets(const uint8_t* metadata, int64_t groups,
                                                int64_t vectors, uint16_t* out) {

@@ -30,15 +30,14 @@ struct PairsForm {
   static constexpr int kPairBytes = 2 * sizeof(Element);
   static constexpr PanelLayout kLayout = pair_layout(Simd::kLanes, kPairBytes);
   static constexpr int kOffsetsPerGroup = 1;
-  static constexpr int kGroupSize = 4;
   static constexpr int64_t kPackedGroups = 32;  // at once
 
   static int64_t stream_bytes(int64_t vectors) { return vectors * Simd::kLanes * kPairBytes; }
 
-  static SPARSE_GEMM_INLINE Lane first_sum(const Problem& problem, int64_t row) {
+  template <typename Matrix>
+  static SPARSE_GEMM_INLINE Lane first_sum(const Matrix& a, int64_t row) {
     if constexpr (sizeof(Element) == 1) {
-      const StoredRows<Element> a(problem, row);
-      return static_cast<Lane>(-128 * static_cast<uint32_t>(Simd::sum_of(a.values, a.kept)));
+      return Simd::first_sum(a.values_at(row, 0), a.kept);
     } else {
       return 0;
     }

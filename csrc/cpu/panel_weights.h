@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "cpu/weights.h"
 
@@ -31,14 +32,33 @@ struct LaneWeights {
   }
 };
 
-// A unit is one or two pairs, as they are stored.
-template <typename T>
+// A unit is one or two pairs of the activations' type: as they are stored, or made of weights of 8
+// or 4 bits.
+template <typename Simd, typename T, typename Dense, bool kScaled>
 struct PairWeights {
   using Matrix = StoredRows<T>;
 
+  // As in LaneWeights, for pairs made of other types with zeros up to the next whole vector.
   static SPARSE_GEMM_INLINE void unpack(const Matrix& a, int64_t row, int64_t first, int64_t count,
                                         char* units) {
-    std::memcpy(units, a.values_at(row, first), static_cast<size_t>(count) * sizeof(T));
+    if constexpr (std::is_same_v<T, Dense>) {
+      std::memcpy(units, a.values_at(row, first), static_cast<size_t>(count) * sizeof(T));
+    } else {
+      constexpr int64_t kVector = 2 * Simd::kLanes;
+      const int64_t whole = count / kVector * kVector;
+      for (int64_t i = 0; i < whole; i += kVector) convert(a, row, first + i, units + 2 * i);
+      if (whole == count) return;
+      const typename Matrix::template Tail<1, kVector> tail(a.from_row(row), first + whole);
+      convert(tail.matrix, 0, 0, units + 2 * whole);
+    }
+  }
+
+ private:
+  static SPARSE_GEMM_INLINE void convert(const Matrix& a, int64_t row, int64_t i, char* units) {
+    using Reader = WeightReader<Simd, T, Dense, kScaled>;
+    const auto low = Reader::product(a, row, i);
+    const auto high = Reader::product(a, row, i + Simd::kLanes);
+    Simd::store_pairs(units, Simd::as_pairs(low, high));
   }
 };
 

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/plan.h"
 #include "cpu/epilogue.h"
@@ -35,35 +36,32 @@ struct RowDot {
   static constexpr int64_t kStepK = 2 * Form::kKept;
   static_assert(kMaxStepK % kStepK == 0, "the planner pads K to kMaxStepK");
 
-  // One step of R rows and T tokens, from kept value i of `a` on. `of_row` is what Form::row_term
-  // adds up, if it has one.
+  // One step of R rows and T tokens, from kept value i of `a` on.
   template <int R, int T>
   static SPARSE_GEMM_INLINE void step(const Matrix& a, int64_t i, const Packed* x,
-                                      Sum (&of_token)[R][T], Sum (&of_row)[R]) {
+                                      Sum (&sums)[R][T]) {
     for (int r = 0; r < R; ++r) {
       const Weights weights = Form::weights(a, r, i);
       const auto index = Form::indices(a.metadata_at(r, i));
       for (int t = 0; t < T; ++t) {
-        of_token[r][t] = Form::multiply_add(weights, x + t * kStepK, index, of_token[r][t]);
+        sums[r][t] = Form::multiply_add(weights, x + t * kStepK, index, sums[r][t]);
       }
-      if constexpr (Form::kHasRowTerm) of_row[r] = Form::row_term(weights, of_row[r]);
     }
   }
 
-  // out[r * width + t] = row r dot token t, for R rows and a block of T tokens.
+  // out[r * width + t] = first[r] + row r dot token t, for R rows and a block of T tokens.
   template <int R, int T>
-  static void dot(const Matrix& a, const Packed* x, Lane* out, int64_t width) {
-    Sum of_token[R][T], of_row[R];
-    clear(of_token, of_row);
+  static void dot(const Matrix& a, const Packed* x, const Lane (&first)[R], Lane* out,
+                  int64_t width) {
+    Sum sums[R][T];
+    clear(sums);
     const int64_t whole = a.kept / Form::kKept * Form::kKept;
-    for (int64_t i = 0; i < whole; i += Form::kKept, x += T * kStepK) {
-      step(a, i, x, of_token, of_row);
-    }
+    for (int64_t i = 0; i < whole; i += Form::kKept, x += T * kStepK) step(a, i, x, sums);
     Lane lanes[R][kTokens];
-    add_up(of_token, of_row, lanes);
+    for (int r = 0; r < R; ++r) add_up(sums[r], lanes[r]);
     if (whole < a.kept) add_tail<R, T>(a, whole, x, lanes);
     for (int r = 0; r < R; ++r) {
-      for (int t = 0; t < T; ++t) out[r * width + t] = lanes[r][t];
+      for (int t = 0; t < T; ++t) out[r * width + t] = plus(first[r], lanes[r][t]);
     }
   }
 
@@ -73,34 +71,29 @@ struct RowDot {
   static __attribute__((noinline)) void add_tail(const Matrix& a, int64_t begin, const Packed* x,
                                                  Lane (&lanes)[R][kTokens]) {
     const typename Matrix::template Tail<R, Form::kKept> tail(a, begin);
-    Sum of_token[R][T], of_row[R];
-    clear(of_token, of_row);
-    step(tail.matrix, 0, x, of_token, of_row);
-    Lane added[R][kTokens];
-    add_up(of_token, of_row, added);
+    Sum sums[R][T];
+    clear(sums);
+    step(tail.matrix, 0, x, sums);
     for (int r = 0; r < R; ++r) {
-      for (int t = 0; t < T; ++t) lanes[r][t] += added[r][t];
+      Lane added[kTokens];
+      add_up(sums[r], added);
+      for (int t = 0; t < T; ++t) lanes[r][t] = plus(lanes[r][t], added[t]);
+    }
+  }
+
+  // Integer sums wrap, and wrap back.
+  static SPARSE_GEMM_INLINE Lane plus(Lane a, Lane b) {
+    if constexpr (std::is_same_v<Lane, int32_t>) {
+      return static_cast<Lane>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+    } else {
+      return a + b;
     }
   }
 
   template <int R, int T>
-  static SPARSE_GEMM_INLINE void clear(Sum (&of_token)[R][T], Sum (&of_row)[R]) {
+  static SPARSE_GEMM_INLINE void clear(Sum (&sums)[R][T]) {
     for (int r = 0; r < R; ++r) {
-      for (int t = 0; t < T; ++t) of_token[r][t] = Form::zero();
-      of_row[r] = Form::zero();
-    }
-  }
-
-  template <int R, int T>
-  static SPARSE_GEMM_INLINE void add_up(const Sum (&of_token)[R][T], const Sum (&of_row)[R],
-                                        Lane (&lanes)[R][kTokens]) {
-    for (int r = 0; r < R; ++r) add_up<T>(of_token[r], lanes[r]);
-    if constexpr (Form::kHasRowTerm) {
-      Lane terms[4];
-      add_up<R>(of_row, terms);
-      for (int r = 0; r < R; ++r) {
-        for (int t = 0; t < T; ++t) lanes[r][t] -= terms[r];
-      }
+      for (int t = 0; t < T; ++t) sums[r][t] = Form::zero();
     }
   }
 
@@ -108,7 +101,7 @@ struct RowDot {
   // same bits in every task.
   template <int kCount>
   static SPARSE_GEMM_INLINE void add_up(const Sum (&sums)[kCount], Lane* out) {
-    static_assert(kCount <= 4 && kTokens == 4 && kRows <= 4, "four vectors are added up at a time");
+    static_assert(kCount <= 4 && kTokens == 4, "four vectors are added up at a time");
     Sum four[4];
     for (int i = 0; i < 4; ++i) four[i] = i < kCount ? sums[i < kCount ? i : 0] : Form::zero();
     Simd::add_up(four, out);
@@ -118,19 +111,21 @@ struct RowDot {
   static void dot_tokens(int64_t tokens, const Matrix& a, const Packed* x, int64_t padded_k,
                          Lane* out) {
     static_assert(kTokens == 4, "the switch lists the token counts up to 4");
+    Lane first[R];
+    for (int r = 0; r < R; ++r) first[r] = Form::first_sum(a, r);
     for (int64_t t = 0; t < tokens; t += kTokens, x += kTokens * padded_k) {
       switch (std::min<int64_t>(kTokens, tokens - t)) {
         case 1:
-          dot<R, 1>(a, x, out + t, tokens);
+          dot<R, 1>(a, x, first, out + t, tokens);
           break;
         case 2:
-          dot<R, 2>(a, x, out + t, tokens);
+          dot<R, 2>(a, x, first, out + t, tokens);
           break;
         case 3:
-          dot<R, 3>(a, x, out + t, tokens);
+          dot<R, 3>(a, x, first, out + t, tokens);
           break;
         default:
-          dot<R, 4>(a, x, out + t, tokens);
+          dot<R, 4>(a, x, first, out + t, tokens);
           break;
       }
     }
@@ -153,7 +148,7 @@ struct RowDot {
     for (int64_t k = 0; k < problem.k; k += kStepK, out += width) {
       const int64_t count = std::min(kStepK, problem.k - k);
       Form::pack(b.at(k, tokens.begin + task), b.k_stride, count, out);
-      std::fill(out + count, out + kStepK, Packed{});
+      std::fill(out + count, out + kStepK, Form::kZero);
     }
   }
 
@@ -163,13 +158,12 @@ struct RowDot {
     const Packed* x = static_cast<const Packed*>(packed);
     const int64_t width = tokens.count;
     const int64_t row_k = padded_k(problem);
+    const Matrix a(problem, m_begin);
     int64_t r = 0;
     for (; r + kRows <= rows; r += kRows) {
-      dot_tokens<kRows>(width, Matrix(problem, m_begin + r), x, row_k, tile + r * width);
+      dot_tokens<kRows>(width, a.from_row(r), x, row_k, tile + r * width);
     }
-    for (; r < rows; ++r) {
-      dot_tokens<1>(width, Matrix(problem, m_begin + r), x, row_k, tile + r * width);
-    }
+    for (; r < rows; ++r) dot_tokens<1>(width, a.from_row(r), x, row_k, tile + r * width);
     store_tile<Simd>(problem, {tile, width, m_begin, rows, tokens.begin, width});
   }
 };

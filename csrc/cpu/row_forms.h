@@ -22,8 +22,10 @@ struct LaneForm {
   using Weights = typename Simd::Vector;
   using Reader = WeightReader<Simd, T, Dense, kScaled>;
   static constexpr int64_t kKept = Simd::kLanes;
-  static constexpr bool kHasRowTerm = false;
+  static constexpr Packed kZero{};  // what a zero is packed as
 
+  // What a row's sums begin with.
+  static SPARSE_GEMM_INLINE Packed first_sum(const Matrix&, int64_t) { return 0; }
   static SPARSE_GEMM_INLINE Sum zero() { return Simd::zero(); }
   static SPARSE_GEMM_INLINE Weights weights(const Matrix& a, int64_t row, int64_t i) {
     return Reader::load(a, row, i);

@@ -31,8 +31,6 @@ struct PositionTables {
   }
 };
 
-inline constexpr int kOrOfAnd = 0xEA;  // (a & b) | c, as a truth table
-
 // bfloat16 activations: pairs of products by vdpbf16ps, which takes subnormal elements for zero and
 // rounds each sum to nearest even. Weights of other types become bfloat16 in registers.
 template <typename T, bool kScaled>
@@ -45,8 +43,9 @@ struct Bf16Form {
   using Weights = __m512i;
   using Index = __m512i;
   static constexpr int64_t kKept = 32;
-  static constexpr bool kHasRowTerm = false;
+  static constexpr Packed kZero{};
 
+  static SPARSE_GEMM_INLINE float first_sum(const Matrix&, int64_t) { return 0; }
   static SPARSE_GEMM_INLINE Sum zero() { return _mm512_setzero_ps(); }
 
   static SPARSE_GEMM_INLINE Weights weights(const Matrix& a, int64_t row, int64_t i) {
@@ -54,9 +53,7 @@ struct Bf16Form {
       return _mm512_loadu_si512(a.values_at(row, i));
     } else {
       using Reader = WeightReader<Simd, T, Dense, kScaled>;
-      const __m512 low = Reader::load(a, row, i);
-      const __m512 high = Reader::load(a, row, i + Simd::kLanes);
-      return (__m512i)_mm512_cvtne2ps_pbh(high, low);  // exact: they are bfloat16 values
+      return Simd::as_pairs(Reader::product(a, row, i), Reader::product(a, row, i + Simd::kLanes));
     }
   }
 
@@ -79,17 +76,13 @@ struct Bf16Form {
 
   static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,
                                       Packed* out) {
-    if (stride == 1) {
-      std::memcpy(out, source, static_cast<size_t>(count) * sizeof(Dense));
-    } else {
-      for (int64_t i = 0; i < count; ++i) out[i] = load_element(source + i * stride);
-    }
+    copy_line(source, stride, count, out);
   }
 };
 
 // int8 by int8: quads of products by vpdpbusd, whose first operand is unsigned. Activations are
-// packed with 128 added; 128 times the sum of a row's weights comes off again. Sums are exact: what
-// wraps in between wraps back.
+// packed with 128 added; a row's sums begin with -128 times the sum of its weights. Sums are exact:
+// what wraps in between wraps back.
 struct Int8Form {
   using Simd = Avx512Bf16<int32_t>;
   using Dense = int8_t;
@@ -99,9 +92,12 @@ struct Int8Form {
   using Weights = __m512i;
   using Index = __m512i;
   static constexpr int64_t kKept = 64;
-  static constexpr bool kHasRowTerm = true;
   static constexpr int kOffset = 128;
+  static constexpr Packed kZero = kOffset;
 
+  static SPARSE_GEMM_INLINE int32_t first_sum(const Matrix& a, int64_t row) {
+    return Simd::first_sum(a.values_at(row, 0), a.kept);
+  }
   static SPARSE_GEMM_INLINE Sum zero() { return _mm512_setzero_si512(); }
   static SPARSE_GEMM_INLINE Weights weights(const Matrix& a, int64_t row, int64_t i) {
     return _mm512_loadu_si512(a.values_at(row, i));
@@ -122,9 +118,6 @@ struct Int8Form {
     const __m512i picked =
         _mm512_permutex2var_epi8(_mm512_loadu_si512(x), index, _mm512_loadu_si512(x + kKept));
     return _mm512_dpbusd_epi32(sum, picked, weights);
-  }
-  static SPARSE_GEMM_INLINE Sum row_term(Weights weights, Sum sum) {
-    return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(static_cast<char>(kOffset)), weights);
   }
 
   static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,

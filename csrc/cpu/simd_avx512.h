@@ -12,6 +12,8 @@
 
 namespace sparse_gemm::cpu {
 
+inline constexpr int kOrOfAnd = 0xEA;  // (a & b) | c, as the truth table of ternarylogic
+
 struct Avx512Base {
   using Index = __m512i;
   static constexpr Isa kIsa = Isa::kAvx512;
@@ -26,7 +28,6 @@ struct Avx512Base {
     const __m512i group_start =
         _mm512_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28);
     const __m512i shifted = _mm512_srlv_epi32(_mm512_set1_epi32(static_cast<int>(bits)), shifts);
-    constexpr int kOrOfAnd = 0xEA;  // (a & b) | c
     return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi32(3), group_start, kOrOfAnd);
   }
   static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
@@ -88,7 +89,6 @@ struct Avx512<float> : Avx512Base {
   static Vector zero() { return _mm512_setzero_ps(); }
   static Vector load(const float* source) { return _mm512_loadu_ps(source); }
   static void store(float* target, Vector vector) { _mm512_storeu_ps(target, vector); }
-  static Vector broadcast(const float* source) { return _mm512_set1_ps(*source); }
   // A broadcast load takes as long as a load of a vector of activations, a shuffle runs beside it.
   static Vector load_four(const void* units) {
     return _mm512_broadcast_f32x4(_mm_load_ps(static_cast<const float*>(units)));
@@ -185,7 +185,6 @@ struct Avx512<int32_t> : Avx512Base {
   static Vector zero() { return _mm512_setzero_si512(); }
   static Vector load(const int32_t* source) { return _mm512_loadu_si512(source); }
   static void store(int32_t* target, Vector vector) { _mm512_storeu_si512(target, vector); }
-  static Vector broadcast(const int32_t* source) { return _mm512_set1_epi32(*source); }
   static Vector load_four(const void* units) {
     return _mm512_broadcast_i32x4(_mm_load_si128(static_cast<const __m128i*>(units)));
   }

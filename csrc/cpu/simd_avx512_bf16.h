@@ -39,6 +39,11 @@ template <>
 struct Avx512Bf16<float> : Avx512<float>, Avx512Bf16Streams {
   static constexpr Isa kIsa = Isa::kAvx512Bf16;
 
+  // Two vectors' lanes as bfloat16, rounded to nearest even.
+  static __m512i as_pairs(Vector low, Vector high) {
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+  }
+  static void store_pairs(void* target, __m512i pairs) { _mm512_storeu_si512(target, pairs); }
   // sum += both products of each token's pair, in float. Subnormal operands and results are zeros.
   static Vector dot_pairs(Vector weights, const char* stream, Vector sum) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weights),
@@ -101,7 +106,9 @@ struct Avx512Bf16<int32_t> : Avx512<int32_t>, Avx512Bf16Streams {
     }
   }
 
-  static int32_t sum_of(const int8_t* values, int64_t count) {
+  // -128 times the sum of a row's kept values: what its sums begin with when 128 is added to each
+  // activation. May wrap, as they may.
+  static int32_t first_sum(const int8_t* values, int64_t count) {
     Vector sum = zero();
     for (int64_t i = 0; i < count; i += kVectorBytes) {
       const int64_t left = count - i;
@@ -110,7 +117,7 @@ struct Avx512Bf16<int32_t> : Avx512<int32_t>, Avx512Bf16Streams {
       sum =
           _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), _mm512_maskz_loadu_epi8(mask, values + i));
     }
-    return _mm512_reduce_add_epi32(sum);
+    return static_cast<int32_t>(-128 * static_cast<uint32_t>(_mm512_reduce_add_epi32(sum)));
   }
 
  private:

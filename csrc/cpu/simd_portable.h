@@ -38,7 +38,6 @@ struct Portable {
     return vector;
   }
   static void store(Lane* target, Vector vector) { std::memcpy(target, &vector, sizeof(vector)); }
-  static Vector broadcast(const Lane* source) { return Vector{*source, *source, *source, *source}; }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return a * b + sum; }
   static Vector multiply(Vector a, Vector b) { return a * b; }
   static void add_up(const Vector (&v)[4], Lane* out) {

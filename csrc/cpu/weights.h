@@ -117,12 +117,15 @@ struct WeightReader {
 
   // Kept values [i, i + kLanes) of a row; i is a multiple of kLanes.
   static SPARSE_GEMM_INLINE Vector load(const StoredRows<T>& a, int64_t row, int64_t i) {
+    const Vector weights = product(a, row, i);
+    if constexpr (kScaled) return round_to<Dense>(weights);
+    return weights;
+  }
+  // The same, not yet rounded to Dense.
+  static SPARSE_GEMM_INLINE Vector product(const StoredRows<T>& a, int64_t row, int64_t i) {
     const Vector weights = Simd::widen(a.values_at(row, i));
-    if constexpr (kScaled) {
-      return round_to<Dense>(Simd::multiply(weights, scale(a, row, i)));
-    } else {
-      return weights;
-    }
+    if constexpr (kScaled) return Simd::multiply(weights, scale(a, row, i));
+    return weights;
   }
 
  private:

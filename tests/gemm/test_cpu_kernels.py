@@ -19,10 +19,10 @@ FLOATS = (np.float32, np.float16, ml_dtypes.bfloat16)
 DTYPES = (*FLOATS, np.int8)
 
 # Around the bounds of the kernels: a vector (4, 8, 16), a row tile (2, 4), a task (64 rows, 128 of
-# a panel), the last row_dot token count (16), a panel (16, 32, 64 tokens), a span of tokens (256),
-# a k_tile (64, 96, 128), a chunk of them (192, 256).
+# a panel), the last row_dot token count (16, 32), a panel (16, 32, 64 tokens), a span of tokens
+# (256), a k_tile (64, 96, 128), a chunk of them (192, 256).
 M_EDGES = (1, 2, 3, 5, 63, 64, 65, 129)
-N_EDGES = (1, 2, 4, 5, 16, 17, 33, 49, 65, 255, 257)
+N_EDGES = (1, 2, 4, 5, 16, 17, 32, 33, 49, 65, 255, 257)
 K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129, 391)
 
 
@@ -64,6 +64,28 @@ def test_all_six_positions_and_all_group_fillings(isa: _C.Isa, dtype: type, n: i
     x = small_integers(np.random.default_rng(2), (n, w.shape[1]), dtype)
     y = sg.linear(x, sg.compress(w), out_dtype=np.int32 if dtype is np.int8 else np.float32)
     np.testing.assert_array_equal(y, exact_product(x, w))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("n", [1, 7, 40], ids=lambda n: f"{n}_tokens")
+def test_places_past_k_meet_zeros_whatever_they_hold(isa: _C.Isa, dtype: type, n: int) -> None:
+    """The second group of a row of five elements keeps its places 1 and 2: past the end."""
+    kept = np.array([[1, 2, 3, 3]], dtype)
+    metadata = np.array([[0x4 | 0x9 << 4]], np.uint8)
+    a = sg.Sparse24Tensor(kept, metadata, (1, 5))
+    x = np.ones((n, 5), dtype)
+    y = sg.linear(x, a, out_dtype=np.int32 if dtype is np.int8 else np.float32)
+    np.testing.assert_array_equal(y, np.full((n, 1), 3))
+
+
+@pytest.mark.parametrize("n", [1, 17])
+def test_int8_sums_are_exact_up_to_the_last_that_int32_holds(isa: _C.Isa, n: int) -> None:
+    """Sums of a kernel that adds 128 to activations wrap on their way."""
+    k = 262_140  # 131070 kept values: 127 * 127 times as many is just below 2^31
+    w = np.tile(np.array([127, 127, 0, 0], np.int8), (1, k // 4))
+    x = np.full((n, k), 127, np.int8)
+    y = sg.linear(x, sg.compress(w), out_dtype=np.int32)
+    np.testing.assert_array_equal(y, np.full((n, 1), 127 * 127 * (k // 2)))
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: np.dtype(d).name)
