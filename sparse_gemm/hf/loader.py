@@ -19,11 +19,10 @@ from sparse_gemm.checkpoints.errors import CheckpointError
 from sparse_gemm.checkpoints.formats import Decoded
 from sparse_gemm.checkpoints.formats.dense import DENSE
 from sparse_gemm.checkpoints.formats.ours import OURS
-from sparse_gemm.checkpoints.tensors import Array
 from sparse_gemm.checkpoints.weight import Weight
 from sparse_gemm.hf.experts import reason_against, use_sparse_experts
 from sparse_gemm.hf.mapping import NameMap, Target
-from sparse_gemm.hf.matrices import layers_of, read_target, tensor_of
+from sparse_gemm.hf.matrices import dense_of, layers_of, read_target, tensor_of
 from sparse_gemm.nn import SparseLinear
 from sparse_gemm.nn.swap import SparsifyEntry, SparsifyReport, Survey
 
@@ -111,7 +110,7 @@ class Loader:
         """
         entries = {target.name: self._fill(target) for target in self._taken}
         for target in self._tied:
-            dense = tensor_of(_dense(self._read(target)))
+            dense = tensor_of(dense_of(self._read(target)))
             self.model.get_parameter(target.name).data.copy_(dense)
         if self._unfilled:
             _logger.warning("biases that the checkpoint lacks are zero: %s", self._unfilled)
@@ -195,7 +194,7 @@ class Loader:
         if isinstance(weight, Weight) and not reason:
             layers, reason = layers_of(weight, dtype, self.device)
         if not layers:
-            dense = tensor_of(_dense(weight)).to(self.device, dtype)
+            dense = tensor_of(dense_of(weight)).to(self.device, dtype)
             setattr(module, name, torch.nn.Parameter(dense))
         elif isinstance(module, torch.nn.Linear):
             self._swap(path, module, layers[0])
@@ -240,7 +239,3 @@ class Loader:
         reason = self._reasons.get(parameter, reason)
         rows, k = weight.shape[:-1].numel(), weight.shape[-1]
         return SparsifyEntry(name, k, rows, False, reason, weight.nbytes, weight.nbytes)
-
-
-def _dense(weight: Decoded) -> Array:
-    return weight.to_dense() if isinstance(weight, Weight) else weight

@@ -22,7 +22,7 @@ from sparse_gemm.format.tensor import Sparse24Tensor
 from sparse_gemm.hf.mapping import Target
 from sparse_gemm.nn import SparseLinear
 
-__all__ = ["Found", "LazyTensor", "layers_of", "read_target", "tensor_of"]
+__all__ = ["Found", "LazyTensor", "dense_of", "layers_of", "read_target", "tensor_of"]
 
 Found = Mapping[str, tuple[Format, Entry]]  # a checkpoint's dense parameters by name
 
@@ -37,13 +37,17 @@ class LazyTensor:
     def __getitem__(self, index: object) -> Tensor:
         """All of the tensor, whatever the index: transformers asks for [...] alone."""
         if self._name in self._found:
-            decoded = self._checkpoint.decode(*self._found[self._name])
-            array = decoded.to_dense() if isinstance(decoded, Weight) else decoded
+            array = dense_of(self._checkpoint.decode(*self._found[self._name]))
         else:
             array = self._checkpoint.read(self._name)
         tensor = tensor_of(array)
         self._checkpoint.release()
         return tensor
+
+
+def dense_of(weight: Decoded) -> Array:
+    """The weight's dense elements, scales applied."""
+    return weight.to_dense() if isinstance(weight, Weight) else weight
 
 
 def tensor_of(array: Array) -> Tensor:
@@ -67,9 +71,9 @@ def read_target(checkpoint: Checkpoint, target: Target, found: Found, shape: lis
     if len(target.sources) == 1:
         joined = _part(_read(checkpoint, target.sources[0], found), *target.part)
     else:
-        compressed = _joined((_read(checkpoint, n, found) for n in target.sources), shape)
+        compressed = _joined((_read(checkpoint, n, found) for n in target.sources), target, shape)
         dense = (_read(checkpoint, name, found) for name in target.sources)
-        joined = _joined_dense(dense, shape) if compressed is None else compressed
+        joined = _joined_dense(dense, target, shape) if compressed is None else compressed
     checkpoint.release()
     return _reshaped(joined, target, shape)
 
@@ -79,16 +83,20 @@ def _read(checkpoint: Checkpoint, name: str, found: Found) -> Decoded:
 
 
 def _reshaped(weight: Decoded, target: Target, shape: list[int]) -> Decoded:
-    rows, k = int(np.prod(weight.shape[:-1])), weight.shape[-1]
+    _check_extents(target, shape, int(np.prod(weight.shape[:-1])), weight.shape[-1])
+    if isinstance(weight, Weight):
+        return replace(weight, shape=tuple(shape))
+    return weight.reshape(shape)
+
+
+def _check_extents(target: Target, shape: list[int], rows: int, k: int) -> None:
+    """Raises CheckpointError unless so many rows of k elements make a target of that shape."""
     if (rows, k) != (int(np.prod(shape[:-1])), shape[-1]):
         names = " and ".join(target.sources[:2])
         raise CheckpointError(
             f"{target.name:.200} has shape {tuple(shape)}, which {rows} rows of {k} elements "
             f"({names:.400}) do not make"
         )
-    if isinstance(weight, Weight):
-        return replace(weight, shape=tuple(shape))
-    return weight.reshape(shape)
 
 
 def _part(weight: Decoded, index: int, count: int) -> Decoded:
@@ -123,7 +131,7 @@ def _kind(weight: Weight) -> tuple[object, ...]:
     return weight.k, weight.pattern, weight.dtype, weight.group_size, weight.scale is None
 
 
-def _joined(sources: Iterator[Decoded], shape: list[int]) -> Weight | None:
+def _joined(sources: Iterator[Decoded], target: Target, shape: list[int]) -> Weight | None:
     """The sources below each other; None if one is dense, or of another kind than the first."""
     rows = int(np.prod(shape[:-1]))
     first: Weight | None = None
@@ -135,29 +143,36 @@ def _joined(sources: Iterator[Decoded], shape: list[int]) -> Weight | None:
         if first is None:
             first = source
             parts = [np.empty((rows, *part.shape[1:]), part.dtype) for part in _parts_of(source)]
-        if begin + source.rows > rows:
-            break  # _reshaped says what is wrong
-        for whole, part in zip(parts, _parts_of(source), strict=True):
-            whole[begin : begin + source.rows] = part
-        begin += source.rows
+        end = begin + source.rows
+        if end <= rows:  # a source too many is counted, and told of below
+            for whole, part in zip(parts, _parts_of(source), strict=True):
+                whole[begin:end] = part
+        begin = end
     assert first is not None
-    if begin != rows:
-        raise CheckpointError(f"a stack of {rows} rows would be made of {begin}")
+    _check_extents(target, shape, begin, first.k)
     scale = parts[2] if len(parts) > 2 else None
     return replace(first, values=parts[0], metadata=parts[1], shape=(rows, first.k), scale=scale)
 
 
-def _joined_dense(sources: Iterator[Decoded], shape: list[int]) -> Array:
+def _joined_dense(sources: Iterator[Decoded], target: Target, shape: list[int]) -> Array:
+    rows, k = int(np.prod(shape[:-1])), shape[-1]
     dense: Array | None = None
     begin = 0
     for source in sources:
-        array = source.to_dense() if isinstance(source, Weight) else source
-        rows = len(array)
+        array = dense_of(source)
+        if array.ndim != 2 or array.shape[1] != k:  # NumPy would repeat a single column
+            raise CheckpointError(
+                f"{target.name:.200} has shape {tuple(shape)}, of which {array.shape} "
+                f"({target.sources[0]:.200} or one beside it) is no part"
+            )
         if dense is None:
-            dense = np.empty((int(np.prod(shape[:-1])), shape[-1]), array.dtype)
-        dense[begin : begin + rows] = array
-        begin += rows
+            dense = np.empty((rows, k), array.dtype)
+        end = begin + len(array)
+        if end <= rows:
+            dense[begin:end] = array
+        begin = end
     assert dense is not None
+    _check_extents(target, shape, begin, k)
     return dense
 
 

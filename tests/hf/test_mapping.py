@@ -15,7 +15,7 @@ pytest.importorskip("transformers", minversion="5.10")
 from transformers import core_model_loading as theirs  # noqa: E402
 
 import sparse_gemm as sg  # noqa: E402
-from sparse_gemm.checkpoints import save  # noqa: E402
+from sparse_gemm.checkpoints import CheckpointError, save  # noqa: E402
 from sparse_gemm.checkpoints.checkpoint import Checkpoint  # noqa: E402
 from sparse_gemm.checkpoints.weight import Weight, from_dense  # noqa: E402
 from sparse_gemm.hf.mapping import NameMap  # noqa: E402
@@ -79,3 +79,28 @@ def test_a_cut_projection_follows_its_rows() -> None:
         rows = slice(4 * index, 4 * index + 4)
         assert np.array_equal(part.unscaled().to_dense(), dense[rows])
         assert np.array_equal(part.scale, whole.scale[rows])
+
+
+@pytest.mark.parametrize("is_compressed", [True, False])
+@pytest.mark.parametrize("change", [{7: None}, {8: (12, 16)}, {7: (11, 16)}, {7: (12, 1)}], ids=str)
+def test_a_stack_of_too_little_or_too_much_is_refused(
+    change: dict[int, tuple[int, int] | None], is_compressed: bool, tmp_path: Path
+) -> None:
+    """Of eight experts; nothing of what is loaded may be memory that nobody wrote."""
+    shapes: dict[int, Any] = dict.fromkeys(range(8), (12, 16)) | change
+    rng = np.random.default_rng(0)
+    dense = {
+        f"e.{index}.a": rng.standard_normal(shape, dtype="f4")
+        for index, shape in shapes.items()
+        if shape is not None
+    }
+    path = tmp_path / "w.safetensors"
+    stored = {name: sg.compress(w, policy="prune") for name, w in dense.items()}
+    save(path, stored if is_compressed else dense)
+    checkpoint = Checkpoint(path)
+    found = {entry.param: (form, entry) for form, entry in checkpoint.find()}
+    merged = [theirs.MergeModulelist(dim=0)]
+    converter = theirs.WeightConverter(["e.*.a"], ["e.s"], merged)
+    (target,) = name_map(converter).targets(dense, {"e.s": torch.empty(0)})
+    with pytest.raises(CheckpointError, match=r"^e\.s has shape \(8, 12, 16\), "):
+        read_target(checkpoint, target, found, [8, 12, 16])
