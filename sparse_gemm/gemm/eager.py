@@ -212,10 +212,8 @@ def _multiply(
         _C.cuda_gemm(*arguments, a._cuda, kind.stream(a._cuda), epilogue, allocate)
 
 
-def _check_operands(
-    kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, options: Options
-) -> _Types:
-    """What must hold before anything is computed: kinds, dtypes, devices, backend, stream."""
+def require_matrix(a: Any, kind: ArrayKind, name: str) -> None:
+    """Raises TypeError unless `a` is a matrix of that kind, as the dense operand `name` is."""
     if type(a) is not Sparse24Tensor:
         raise TypeError(
             f"a is a {type(a).__name__}; expected a Sparse24Tensor: make one with "
@@ -223,6 +221,13 @@ def _check_operands(
         )
     if a._kind is not kind:
         raise TypeError(f"{name} is a {kind.name} array; expected {a._kind.name}, as a is")
+
+
+def _check_operands(
+    kind: ArrayKind, a: Sparse24Tensor, x: Array, name: str, options: Options
+) -> _Types:
+    """What must hold before anything is computed: kinds, dtypes, devices, backend, stream."""
+    require_matrix(a, kind, name)
     dense = _dense_type(kind, a, x, name)
     require_same_kind(kind, a.device, **{name: x})
     kind.require_strided(x, name)

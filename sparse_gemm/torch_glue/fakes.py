@@ -143,7 +143,8 @@ def _checked(
     accumulate: str | None = None,
     **terms: Any,
 ) -> torch.dtype:
-    """The output's dtype, once all arguments have passed. K is the dense operand's `axis`."""
+    """The output's dtype, for arguments that fit as far as shapes and types tell. K is the dense
+    operand's `axis`."""
     check_parts(*parts, group_scale, group_size)
     values, _, out_features, in_features, pattern = parts
     extent = (in_features + 1) // 2 if dense.dtype is torch.uint8 else in_features

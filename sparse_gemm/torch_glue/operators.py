@@ -62,6 +62,7 @@ _unpack_dual: Callable[[Tensor], Any] = forward_ad.unpack_dual
 
 def linear(x: Tensor, a: Sparse24Tensor, terms: Terms, options: Options) -> Tensor:
     """eager.linear through the dispatcher: the same arguments, the same result."""
+    eager.require_matrix(a, kind_of(x, "x"), "x")
     keywords = _common_keywords(a, terms, options)
     m, k = a.shape
     y = call_linear(
@@ -75,11 +76,13 @@ def linear(x: Tensor, a: Sparse24Tensor, terms: Terms, options: Options) -> Tens
 
 def matmul(a: Sparse24Tensor, b: Tensor, terms: Terms, options: Options) -> Tensor:
     """eager.matmul through the dispatcher: the same arguments, the same result."""
+    eager.require_matrix(a, kind_of(b, "b"), "b")
+    keywords = _common_keywords(a, terms, options)
     d = torch.ops.sparse_gemm.matmul.default(
         *(a._values, a._metadata, *a.shape, a.pattern, b, terms.bias),
         a_scale=a._row_scale if terms.scale_m is None else terms.scale_m,
         b_scale=terms.scale_n,
-        **_common_keywords(a, terms, options),
+        **keywords,
     )
     return cast(Tensor, d if options.out is None else _copy_to(options.out, d))
 
@@ -126,26 +129,22 @@ def _common_keywords(a: Sparse24Tensor, terms: Terms, options: Options) -> dict[
             "torch's current stream: expected None"
         )
     out, out_dtype = options.out, options.out_dtype
+    if out_dtype is not None:
+        out_dtype = a._kind.native(out_dtype, "out_dtype")
+    elif out is not None:
+        out_dtype = out.dtype
     return {
         "activation": terms.activation,
         "residual": terms.residual,
         "gate": terms.gate,
         "alpha": terms.alpha,
         "beta": terms.beta,
-        "out_dtype": out.dtype if out_dtype is None and out is not None else _native(out_dtype),
+        "out_dtype": out_dtype,
         "backend": options.backend,
         "group_scale": a._group_scales,
         "group_size": a.group_size,
         "accumulate": options.accumulate,
     }
-
-
-def _native(dtype: Any) -> torch.dtype | None:
-    """torch's own dtype for what a caller passed: that, a name, or None."""
-    found = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
-    if found is None or isinstance(found, torch.dtype):
-        return found
-    raise TypeError(f"out_dtype is {dtype!r}; expected a torch dtype")
 
 
 def _copy_to(out: Tensor, result: Tensor) -> Tensor:

@@ -333,6 +333,41 @@ def test_a_meta_weight_and_a_real_input_are_refused_together():
         )
 
 
+@pytest.mark.parametrize("wrong", ["a tensor", "a NumPy matrix"])
+@pytest.mark.parametrize("watched_by", ["nobody", "compile", "fake"])
+def test_what_is_no_matrix_is_refused_alike_wherever_it_is_passed(wrong, watched_by):
+    w = torch.ones(8, 16)
+    a = w if wrong == "a tensor" else sg.compress(w.numpy(), policy="prune")
+    x = torch.ones(2, 16)
+    message = "expected a Sparse24Tensor" if a is w else "is a torch array; expected numpy"
+
+    def calls():
+        yield lambda x: sg.linear(x, a)
+        yield lambda x: sg.matmul(a, x.T)
+
+    for call in calls():
+        if watched_by == "compile":
+            call = torch.compile(call, backend="eager")
+        with pytest.raises(TypeError, match=message):
+            if watched_by == "fake":
+                with FakeTensorMode(allow_non_fake_inputs=True):
+                    call(torch.ones(2, 16))
+            else:
+                call(x)
+
+
+@pytest.mark.parametrize("out_dtype", ["float", "float64", torch.float64, 3], ids=str)
+def test_the_same_out_dtypes_are_refused_under_compile(out_dtype):
+    a = sg.compress(torch.randn(8, 16), policy="prune")
+
+    def call(x):
+        return sg.linear(x, a, out_dtype=out_dtype)
+
+    for tried in (call, torch.compile(call, backend="eager")):
+        with pytest.raises(TypeError, match="out_dtype is .*; expected a torch dtype among"):
+            tried(torch.randn(2, 16))
+
+
 def test_out_dtype_may_be_a_name_under_compile_too():
     a = sg.compress(torch.randn(8, 16), policy="prune")
     compiled = torch.compile(
