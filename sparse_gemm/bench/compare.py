@@ -43,7 +43,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         word: "slower", "faster", "same", "machine" (the baseline changed as well), "failed" (there
-            is no time after), "new" or "gone".
+            is no time after), "new" (there was none before) or "gone".
         ours, baseline: the changes; None where there is nothing to compare.
     """
 
@@ -101,10 +101,11 @@ def _by_case(records: Sequence[Record]) -> dict[str, Record]:
 def _verdict(case: str, before: Record, after: Record, tolerance: float) -> Verdict:
     ours = _change(before, after, OURS)
     if ours is None:
-        had_time = "seconds" in before["variants"][OURS]
-        return Verdict(case, "failed" if had_time else "same")
-    name = before.get("baseline")
-    baseline = _change(before, after, name) if name == after.get("baseline") else None
+        had_time, has_time = ("seconds" in r["variants"][OURS] for r in (before, after))
+        return Verdict(case, "failed" if had_time else "new" if has_time else "same")
+    # Two dense ways that are as fast take turns at being the fastest: either tells of the machine.
+    changes = (_change(before, after, record.get("baseline")) for record in (after, before))
+    baseline = next((change for change in changes if change is not None), None)
     if not ours.exceeds(tolerance):
         return Verdict(case, "same", ours, baseline)
     if baseline is not None:

@@ -84,7 +84,8 @@ class Measurement:
         if self.energy_seconds and case.record == "linear":
             energy.add(self.device, {r.way.name: r.replay for r in ready}, self, record)
         if case.record == "bandwidth":
-            self.bandwidth = {name: v["gb_per_s"] for name, v in variants.items()}
+            rates = {name: v.get("gb_per_s") for name, v in variants.items()}
+            self.bandwidth = {name: rate for name, rate in rates.items() if rate is not None}
         return record
 
     def _make_ready(self, case: Case, way: Way, subject: Subject, variant: Record) -> Ready | None:

@@ -94,6 +94,29 @@ def test_cases_that_came_went_or_failed() -> None:
     assert sorted(word for word in words if word != "same") == ["failed", "gone", "new"]
 
 
+def test_a_case_that_failed_before_and_works_now_is_new() -> None:
+    before, after = document(1), document(2)
+    del before["records"][4]["variants"][OURS]["seconds"]
+    assert compare.compare(before, after)[4].word == "new"
+    del after["records"][4]["variants"][OURS]["seconds"]
+    assert compare.compare(before, after)[4].word == "same"
+
+
+@pytest.mark.parametrize("other_is_in", ["both", "before", "after"])
+def test_the_machine_is_known_by_whichever_baseline_both_have(other_is_in: str) -> None:
+    """The fastest dense way may be another one the next time."""
+    documents = {"before": document(1), "after": document(2, machine=1.4)}
+    for name, of in documents.items():
+        if other_is_in in ("both", name):
+            for record in of["records"]:
+                record["variants"]["other"] = copy.deepcopy(record["variants"][DENSE])
+                record["baseline"] = "other"
+                if other_is_in == "both" and name == "after":
+                    record["baseline"] = DENSE
+    found = compare.compare(*documents.values())
+    assert {v.word for v in found} == {"machine"}
+
+
 def test_other_devices_and_meaningless_times_do_not_compare() -> None:
     other = document(2)
     other["device"]["name"] = "another CPU"

@@ -121,6 +121,22 @@ def test_an_absent_peer_is_reported_absent_and_fails_nothing() -> None:
     assert not failed(record)
 
 
+def test_a_copy_that_fails_leaves_the_rate_of_reading() -> None:
+    def copy(of: Subject) -> Call:
+        raise RuntimeError("out of memory")
+
+    def read(of: Subject) -> Call:
+        x = of.x
+        return Call(lambda _: x.sum(), 0, None, moved_bytes=x.nbytes)
+
+    measurement = Measurement(Scripted())
+    case = Case("decode", "bandwidth", "float16", 0, 0, 0)
+    ways = [Way("read", "memory", read), Way("copy", "memory", copy)]
+    record = measurement.run(case, ways, lambda: subject(measurement.device), Budget(0.0, 3, 9))
+    assert "out of memory" in record["variants"]["copy"]["error"]
+    assert measurement.bandwidth == {"read": record["variants"]["read"]["gb_per_s"]}
+
+
 def test_what_the_device_cannot_do_fails_nothing() -> None:
     """Such as fp8 on an older GPU, where torch's dense product raises as well."""
     absent, error = {"role": "ours", "absent": "UnsupportedError: no"}, {"role": "dense"}
@@ -215,8 +231,7 @@ def test_a_tiny_run_covers_all_of_a_cpu() -> None:
 
 
 @pytest.mark.parametrize("name", ["int8_weight", "int4_weight", "tf32"])
-def test_weights_of_types_that_only_gpus_multiply(name: str) -> None:
-    """The dense copy is what the compressed one stands for."""
+def test_the_dense_copy_is_what_the_compressed_one_stands_for(name: str) -> None:
     device = Device()
     device.rotated_bytes = 0
     weights = Weights(device, OPERANDS[name], 32, 256)
@@ -233,7 +248,8 @@ def test_percent_of_a_peak_that_is_round() -> None:
     assert found["percent_of_dense_peak"] == pytest.approx(100)
     assert found["percent_of_sparse_peak"] == pytest.approx(50)
     assert peaks.percents(1.0, "float16", facts, None) == {}
-    assert peaks.percents(1.0, "float16", {**facts, "compute_capability": "99.0"}, {}) == {}
+    unknown = {**facts, "compute_capability": "99.0"}
+    assert peaks.percents(1.0, "float16", unknown, {"sm_mhz": 1000.0}) == {}
 
 
 class FixedPower(Sampler):
