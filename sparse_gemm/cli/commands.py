@@ -42,7 +42,8 @@ def _tune(arguments: argparse.Namespace) -> int:
         a = tuning.random_matrix(
             arguments.out_features, arguments.in_features, arguments.dtype, arguments.pattern
         )
-        found = tuning.tune(a, arguments.tokens, x_dtype=arguments.x_dtype)
+        tokens = arguments.tokens or tuning.TOKENS
+        found = tuning.tune(a, tokens, x_dtype=arguments.x_dtype)
     except (errors.UnsupportedError, TypeError, ValueError) as error:
         print(f"tune: {error}", file=sys.stderr)
         return 2
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--x-dtype", help="of the activations (default: as sparse_gemm.plan)")
     tune.add_argument("--pattern", default="2:4", help="2:4, 1:2 or 4:8 (default: %(default)s)")
     tune.add_argument(
-        "--tokens", type=int, nargs="+", default=(1, 16, 256, 4096), help="(default: %(default)s)"
+        "--tokens", type=int, nargs="+", help="numbers of them (default: as sparse_gemm.tune)"
     )
     tune.set_defaults(run=_tune)
 

@@ -15,7 +15,7 @@ from sparse_gemm import _C
 from sparse_gemm.arrays import NUMPY_DTYPES, Array
 from sparse_gemm.arrays.devices import CPU
 from sparse_gemm.errors import UnsupportedError
-from sparse_gemm.format.tensor import PACKED_DTYPES, Sparse24Tensor
+from sparse_gemm.format.tensor import PACKED_DTYPES, Sparse24Tensor, pattern_of
 from sparse_gemm.gemm.eager import Options, linear
 from sparse_gemm.gemm.epilogue import Terms
 from sparse_gemm.planning import tuned_choices
@@ -283,15 +283,20 @@ def random_matrix(m: int, k: int, dtype: str, pattern: str = "2:4") -> Sparse24T
     """A matrix to tune for where there is none at hand, on the current CUDA device.
 
     Raises:
+        ValueError: no such pattern, or no such type of it.
         UnsupportedError: there is no CUDA device, or no array library that could use it.
     """
     from sparse_gemm.format.compression import compress
 
+    code = pattern_of(pattern)
+    accepted = {t.name: native for t, native in NUMPY_DTYPES.items() if _C.supports(code, t)}
+    if dtype not in accepted:
+        names = ", ".join(accepted)
+        raise ValueError(f"dtype is {dtype!r}; expected one of {names}, for pattern {pattern}")
     if _C.cuda_device_count() == 0:
         raise UnsupportedError(_C.cuda_unavailable_reason())
     numbers = np.random.default_rng(0).standard_normal((m, k), np.float32)
-    native = NUMPY_DTYPES[_C.DType.__members__[dtype]]
-    w = (2 * numbers if dtype in ("int8", "int4") else numbers).astype(native)
+    w = (2 * numbers if dtype in ("int8", "int4") else numbers).astype(accepted[dtype])
     if _C.cuda_device(0).emulated:
         return compress(w, pattern=pattern, policy="prune", backend="cuda")
     from sparse_gemm.planning.device_work import to_device

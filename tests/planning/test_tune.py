@@ -240,3 +240,20 @@ def test_tune_refuses_what_is_on_the_cpu() -> None:
 def test_the_command_says_why_it_cannot(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tune", "64", "64"]) == 2
     assert _C.cuda_unavailable_reason() in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dtype", "fp16"), "tune: dtype is 'fp16'; expected one of float32, float16, "),
+        (("--dtype", "int32"), "tune: dtype is 'int32'; expected one of "),
+        (("--dtype", "int8", "--pattern", "4:8"), "expected one of int4, uint4, for pattern 4:8"),
+        (("--pattern", "3:4"), "tune: pattern is '3:4'; expected one of 2:4"),
+    ],
+    ids=str,
+)
+def test_the_command_names_the_types_that_there_are(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["tune", "64", "64", *arguments]) == 2
+    assert message in capsys.readouterr().err
