@@ -105,6 +105,9 @@ def matmul(a: Sparse24Tensor, b: Array, terms: Terms, options: Options) -> Array
             f"{a.shape}"
         )
     if len(shape) == 1:
+        given = {"residual": terms.residual, "gate": terms.gate, "out": options.out}
+        require_same_kind(kind, a.device, **given)
+        _require_shapes((m,), **given)
         out = None if options.out is None else options.out[:, None]
         d = matmul(a, b[:, None], terms.as_columns(), options._replace(out=out))
         return d.reshape(m) if out is None else options.out
@@ -114,9 +117,7 @@ def matmul(a: Sparse24Tensor, b: Array, terms: Terms, options: Options) -> Array
         terms = terms._replace(scale_m=a._row_scale)
     require_same_kind(kind, a.device, **terms.arrays(MATMUL_NAMES))
     kind.refuse_gradients(b=b, **terms.arrays(MATMUL_NAMES))
-    for name, matrix in (("residual", terms.residual), ("gate", terms.gate)):
-        if matrix is not None and tuple(matrix.shape) != d_shape:
-            raise ValueError(f"{name} has shape {tuple(matrix.shape)}; expected {d_shape}")
+    _require_shapes(d_shape, residual=terms.residual, gate=terms.gate)
     d = _result(kind, b, a, d_shape, types.dense, options, terms.is_empty())
     if types.dense in PACKED_DTYPES:
         b = _two_a_byte(kind, b.swapaxes(-1, -2), "b").swapaxes(-1, -2)
@@ -124,6 +125,12 @@ def matmul(a: Sparse24Tensor, b: Array, terms: Terms, options: Options) -> Array
     if options.out is not None:
         kind.mark_written(d)
     return d
+
+
+def _require_shapes(shape: tuple[int, ...], **arguments: Array | None) -> None:
+    for name, x in arguments.items():
+        if x is not None and tuple(x.shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {shape}")
 
 
 def _multiply_all(

@@ -127,3 +127,20 @@ def test_numbers_that_name_no_enum_value_are_refused_by_the_extension() -> None:
 def test_matmul_refuses_a_wrong_k(b: np.ndarray, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         sg.matmul(A, b)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "match"),
+    [
+        ({"residual": [1.0] * 6, "beta": 1.0}, TypeError, "residual is a builtins.list"),
+        ({"gate": [1.0] * 6}, TypeError, "gate is a builtins.list"),
+        ({"out": [1.0] * 6}, TypeError, "out is a builtins.list"),
+        ({"gate": np.ones((6, 1), F32)}, ValueError, r"gate has shape \(6, 1\); expected \(6,\)"),
+        ({"out": np.ones((6, 1), F32)}, ValueError, r"out has shape \(6, 1\); expected \(6,\)"),
+        ({"out": np.ones((), F32)}, ValueError, r"out has shape \(\); expected \(6,\)"),
+    ],
+    ids=str,
+)
+def test_a_product_with_a_vector_takes_vectors(keywords: dict, error: type, match: str) -> None:
+    with pytest.raises(error, match=match):
+        sg.matmul(A, np.ones(10, F32), **keywords)
