@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import timeit
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,25 @@ def test_an_absent_peer_is_reported_absent_and_fails_nothing() -> None:
     assert record["variants"]["b"]["error"] == "RuntimeError: too bad"
     assert "seconds" in record["variants"][OURS]
     assert not failed(record)
+
+
+def test_the_peer_for_int8_multiplies_the_same_integers_and_fast() -> None:
+    """As fast as a dense product may be; oneDNN's reference code is hundreds of times slower."""
+    (way,) = [way for way in peers_cpu.ways("int8") if way.name == "oneDNN"]
+    of = subject(Device(), Case("cpu", "linear", "int8", 1024, 1024, 16))
+    try:
+        call = way.make(of)
+    except AbsentError as error:
+        pytest.skip(str(error))
+    w = of.weights.dense[0]
+    expected = of.x.double() @ w.double().t()
+    assert torch.equal(call.run(0).double(), expected)
+    x, wide = of.x.float(), w.float()
+
+    def seconds(run: Callable[[], Any]) -> float:
+        return min(timeit.repeat(run, number=1, repeat=7))
+
+    assert seconds(lambda: call.run(0)) < 20 * seconds(lambda: x @ wide.t())
 
 
 def test_a_copy_that_fails_leaves_the_rate_of_reading() -> None:
