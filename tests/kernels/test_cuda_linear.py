@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -233,10 +232,15 @@ def test_results_repeat_bit_for_bit(device: Library) -> None:
         assert first.tobytes() == second.tobytes()
 
 
-@pytest.mark.parametrize("group_size", [None, 64])
+@pytest.mark.parametrize("scales", [None, "rows", "groups"])
+@pytest.mark.parametrize("leading", [(5,), (2, 3)], ids=str)
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
-    emulator: object, monkeypatch: pytest.MonkeyPatch, group_size: int | None, has_bias: bool
+    emulator: object,
+    monkeypatch: pytest.MonkeyPatch,
+    scales: str | None,
+    leading: tuple[int, ...],
+    has_bias: bool,
 ) -> None:
     """It asks for CUDA tensors; there are none on the emulated device, so it is told of some."""
     torch = pytest.importorskip("torch")
@@ -244,25 +248,39 @@ def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
     from sparse_gemm.torch_glue import shortcut
 
     w = torch.randint(-4, 5, (30, 128)).half()
-    if group_size is None:
+    if scales is None:
         a = sg.compress(w, policy="prune", backend="cuda")
     else:
-        a = sg.quantize(w, "int4", group_size=group_size, prune=True, backend="cuda")
-    x, bias = torch.ones(5, 128).half(), torch.ones(30).half() if has_bias else None
+        size = 64 if scales == "groups" else None
+        a = sg.quantize(w, "int4", group_size=size, prune=True, backend="cuda")
+    x, bias = torch.ones(*leading, 128).half(), torch.ones(30).half() if has_bias else None
     calls: list[tuple[Any, ...]] = []
-    recorder = SimpleNamespace(cuda_gemm=lambda *arguments: calls.append(arguments))
-    monkeypatch.setattr(shortcut, "_C", recorder)
+    vectors: list[tuple[Any, ...]] = []  # what becomes of bias and scale in an epilogue
+
+    def vector(*arguments: Any) -> Any:
+        vectors.append(arguments)
+        return make_vector(*arguments)
+
+    make_vector = _C.VectorOperand
+    monkeypatch.setattr(_C, "VectorOperand", vector)
+    monkeypatch.setattr(_C, "cuda_gemm", lambda *arguments: calls.append(arguments))
     monkeypatch.setattr(shortcut, "_is_on", lambda *_: True)
-    monkeypatch.setattr(eager._C, "cuda_gemm", recorder.cuda_gemm)
     y = shortcut.linear(x, a, bias, "relu")
+    of_short = [vectors.pop() for _ in range(len(vectors))]
     eager.linear(x, a, Terms(bias, "relu"), eager.Options())
     assert y is not None
+    assert y.shape == (*leading, 30)
     short, long = calls
-    assert len(short) == len(long)
     d, terms, epilogue = 17, slice(22, 26), -2  # of the arguments in gemm_arguments.h
     assert short[d] == y.data_ptr()
     relu = int(_C.Activation.relu)
-    assert short[terms] == (0 if bias is None else bias.data_ptr(), 1, 1, relu)
-    assert short[epilogue] is None
+    address = 0 if bias is None else bias.data_ptr()
+    assert short[terms] == (address, 1, 1, relu)
+    if scales == "rows":
+        assert {*of_short} == {*vectors}
+        assert len(of_short) == 1 + has_bias
+        assert short[epilogue].activation == _C.Activation.relu
+    else:
+        assert short[epilogue] is None
     same_in_both = [i for i in range(29) if i != d and not 22 <= i < 26]
     assert [short[i] for i in same_in_both] == [long[i] for i in same_in_both]
