@@ -8,7 +8,14 @@ import numpy as np
 
 from sparse_gemm import _C
 
-__all__ = ["PACKED_DTYPES", "PATTERNS", "pack_nibbles", "pattern_of", "unpack_nibbles"]
+__all__ = [
+    "PACKED_DTYPES",
+    "PACKED_DTYPES_OF",
+    "PATTERNS",
+    "pack_nibbles",
+    "pattern_of",
+    "unpack_nibbles",
+]
 
 PATTERNS: dict[str, _C.Pattern] = {
     "2:4": _C.Pattern.k2of4,
@@ -16,6 +23,11 @@ PATTERNS: dict[str, _C.Pattern] = {
     "4:8": _C.Pattern.k4of8,
 }
 PACKED_DTYPES = (_C.DType.int4, _C.DType.uint4)  # stored two to a byte, in uint8
+# Number of a pattern -> those that it has.
+PACKED_DTYPES_OF = {
+    int(pattern): tuple(dtype for dtype in PACKED_DTYPES if _C.supports(pattern, dtype))
+    for pattern in PATTERNS.values()
+}
 
 
 def pattern_of(pattern: str) -> _C.Pattern:

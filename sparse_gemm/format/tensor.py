@@ -21,6 +21,7 @@ from sparse_gemm.format import device_format
 from sparse_gemm.format.device_format import Matrix, matrix_of, matrix_on
 from sparse_gemm.format.patterns import (
     PACKED_DTYPES,
+    PACKED_DTYPES_OF,
     PATTERNS,
     pack_nibbles,
     pattern_of,
@@ -189,9 +190,9 @@ class Sparse24Tensor:
             )
 
     def _find_dtype(self, dtype: Any) -> tuple[_C.DType, Any]:
-        accepted = [code for code in PACKED_DTYPES if _C.supports(self._pattern_code, code)]
-        if self._values.dtype != self._kind.uint8 or not accepted:
-            found = self._values.dtype
+        found = self._values.dtype
+        accepted = PACKED_DTYPES_OF[self._pattern_number] if found == self._kind.uint8 else ()
+        if not accepted:
             if self.pattern == "4:8":
                 raise TypeError(f"values has dtype {found}; expected uint8 for pattern 4:8")
             if dtype is not None and self._kind.native(dtype, "dtype") != found:

@@ -20,14 +20,14 @@ from torch.autograd import forward_ad
 
 from sparse_gemm import _C
 from sparse_gemm.arrays import kind_of
-from sparse_gemm.arrays.devices import device_for, storage_backend
+from sparse_gemm.arrays.devices import CPU, device_for, storage_backend
 from sparse_gemm.errors import UnsupportedError
 from sparse_gemm.format import device_format
 from sparse_gemm.format.tensor import Sparse24Tensor
 from sparse_gemm.gemm import eager
 from sparse_gemm.gemm.eager import Options
 from sparse_gemm.gemm.epilogue import Terms
-from sparse_gemm.torch_glue import fakes
+from sparse_gemm.torch_glue import fakes, shortcut
 from sparse_gemm.torch_glue.fakes import check_parts
 from sparse_gemm.torch_glue.layer_format import is_packed
 
@@ -57,6 +57,7 @@ _library: Any = torch.library.Library("sparse_gemm", "DEF")  # type: ignore[no-u
 for _name, _schema in _SCHEMAS.items():
     _library.define(_name + _schema, tags=(torch.Tag.pt2_compliant_tag,))
 
+_NO_OPTIONS = Options()
 _unpack_dual: Callable[[Tensor], Any] = forward_ad.unpack_dual
 
 
@@ -174,8 +175,11 @@ def operand(
     check_parts(values, metadata, *shape, pattern, group_scale, group_size)
     parts = (values.contiguous(), metadata.contiguous())
     scales = None if group_scale is None else group_scale.contiguous()
+    device = CPU
     if is_packed(values):
         device = device_for(kind_of(values, "values"), values, "values", "cuda")
+    backend = storage_backend(backend)
+    if device != CPU or (values.is_cpu and backend == "auto"):  # they are stored as they are used
         return Sparse24Tensor._of_parts(
             *(*parts, shape, pattern),
             scale=row_scale,
@@ -189,7 +193,7 @@ def operand(
         scale=row_scale if scales is None else scales,
         group_size=group_size,
         validate=False,
-        backend=storage_backend(backend),  # autocast brings a CUDA layer of float32 here unpacked
+        backend=backend,  # autocast brings a CUDA layer of float32 here unpacked
     )
 
 
@@ -231,6 +235,10 @@ def _linear_kernel(
 ) -> Tensor:
     parts = (values, metadata, out_features, in_features, pattern)
     a, terms, options = _eager_arguments(parts, bias, w_scale, x_scale, **keywords)
+    if options == _NO_OPTIONS and terms.is_only_bias_and_activation():
+        y = shortcut.linear(x, a, bias, terms.activation)
+        if y is not None:
+            return y
     return cast(Tensor, eager.linear(x, a, terms, options))
 
 
