@@ -21,7 +21,15 @@ from sparse_gemm.errors import UnsupportedError
 from sparse_gemm.format import device_format
 from sparse_gemm.format.tensor import PACKED_DTYPES, Sparse24Tensor, pack_nibbles
 from sparse_gemm.gemm import type_rules
-from sparse_gemm.gemm.epilogue import LINEAR_NAMES, MATMUL_NAMES, Layout, Terms, build_epilogue
+from sparse_gemm.gemm.epilogue import (
+    LINEAR_NAMES,
+    MATMUL_NAMES,
+    Built,
+    Layout,
+    Terms,
+    build_epilogue,
+    set_matrices,
+)
 
 # What `_C.gemm` takes for a bias (address, dtype, stride) and an activation: the epilogue has them.
 _NO_BIAS_NOR_ACTIVATION = (0, int(_C.DType.float32), 1, int(_C.Activation.none))
@@ -134,15 +142,25 @@ def _require_shapes(shape: tuple[int, ...], **arguments: Array | None) -> None:
 
 
 def _multiply_all(
-    kind: ArrayKind, a: Sparse24Tensor, types: _Types, b: Array, d: Array, terms: Terms
-) -> None:
+    kind: ArrayKind,
+    a: Sparse24Tensor,
+    types: _Types,
+    b: Array,
+    d: Array,
+    terms: Terms,
+    built: Built | None = None,
+) -> Built:
     """D = A @ B for each matrix of a batch: in one C++ call on a device, wherever the matrices of
-    each array lie at one stride. A or B may be the same for all of them."""
+    each array lie at one stride. A or B may be the same for all of them.
+
+    Returns the epilogue, which another matrix of the batch can be `built` on: but for residual and
+    gate the terms, which are checked only once, are the same.
+    """
     m, n = d.shape[-2:]
     if d.ndim > 2 and 0 in d.shape[:-2]:  # no matrix to check the terms with
         terms = terms._replace(residual=None, gate=None, beta=0.0)
-        build_epilogue(kind, a.device, terms, Layout(m, (m, n), (n,), False, MATMUL_NAMES))
-        return
+        layout = Layout(m, (m, n), (n,), False, MATMUL_NAMES)
+        return build_epilogue(kind, a.device, terms, layout)
     if d.ndim > 2:
         arrays = (b, d, *(x for x in (terms.residual, terms.gate) if x is not None))
         if a._cuda == CPU or not all(_is_one_batch(kind, x) for x in arrays):
@@ -150,14 +168,18 @@ def _multiply_all(
                 item = terms.map_matrices(operator.itemgetter(index))
                 matrix = a._at(index) if len(a.shape) > 2 else a
                 columns = b[index] if b.ndim > 2 else b
-                _multiply_all(kind, matrix, types, columns, d[index], item)
-            return
+                built = _multiply_all(kind, matrix, types, columns, d[index], item, built)
+            assert built is not None  # of the empty batch above
+            return built
         b, d = b if b.ndim == 2 else _as_one_batch(b), _as_one_batch(d)
         terms = terms.map_matrices(_as_one_batch)
     layout = Layout(m, tuple(d.shape), (n,), False, MATMUL_NAMES)
-    epilogue, held = build_epilogue(kind, a.device, terms, layout)
-    _multiply(a, types, b, kind.strides(b), d, kind.strides(d), n, epilogue)
-    del held  # kept the terms' arrays alive until here
+    if built is None:
+        built = build_epilogue(kind, a.device, terms, layout)
+    else:
+        set_matrices(kind, terms, layout, built)
+    _multiply(a, types, b, kind.strides(b), d, kind.strides(d), n, built[0])
+    return built  # and with it the terms' arrays, which had to live until here
 
 
 def _is_one_batch(kind: ArrayKind, x: Array) -> bool:

@@ -75,6 +75,9 @@ class Terms(NamedTuple):
         )
 
 
+Built = tuple[_C.Epilogue, list[Array]]
+
+
 class Names(NamedTuple):
     """What a caller calls the scales."""
 
@@ -105,9 +108,7 @@ def _activation(name: str | None) -> _C.Activation:
     return found
 
 
-def build_epilogue(
-    kind: ArrayKind, device: str, terms: Terms, layout: Layout
-) -> tuple[_C.Epilogue, list[Array]]:
+def build_epilogue(kind: ArrayKind, device: str, terms: Terms, layout: Layout) -> Built:
     """The epilogue for the C++ side, and the arrays that must outlive the call.
 
     Raises:
@@ -140,11 +141,18 @@ def build_epilogue(
         epilogue.scale_m = _scale(kind, terms.scale_m, layout.names.scale_m, (layout.m,), held)
     if terms.scale_n is not None:
         epilogue.scale_n = _scale(kind, terms.scale_n, layout.names.scale_n, layout.n_shape, held)
+    set_matrices(kind, terms, layout, (epilogue, held))
+    return epilogue, held
+
+
+def set_matrices(kind: ArrayKind, terms: Terms, layout: Layout, built: Built) -> None:
+    """Has the epilogue use the residual and the gate of these terms, and all else as it was."""
+    epilogue, held = built
+    terms = terms.map_matrices(kind.materialize)
     if terms.residual is not None:
         epilogue.c = _matrix(kind, terms.residual, "residual", layout, held)
     if terms.gate is not None:
         epilogue.gate = _matrix(kind, terms.gate, "gate", layout, held)
-    return epilogue, held
 
 
 def _check_dtype(kind: ArrayKind, x: Array, name: str, accepted: Sequence[_C.DType]) -> _C.DType:
@@ -183,6 +191,7 @@ def _matrix(
     if tuple(x.shape) != layout.d_shape:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {layout.d_shape}")
     dtype = _check_dtype(kind, x, name, _FLOATS)
+    held.append(x)
     if not layout.m_is_last:
         *batch_stride, row_stride, col_stride = kind.strides(x)
         address = kind.address_of(x, name)
