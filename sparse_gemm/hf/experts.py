@@ -7,7 +7,7 @@ either compressed (an ExpertStack) or as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,13 @@ from transformers.integrations.moe import ExpertsInterface
 
 from sparse_gemm.nn import SparseLinear
 
-__all__ = ["EXPERTS_IMPLEMENTATION", "ExpertStack", "reason_against", "use_sparse_experts"]
+__all__ = [
+    "EXPERTS_IMPLEMENTATION",
+    "ExpertStack",
+    "reason_against",
+    "stacked",
+    "use_sparse_experts",
+]
 
 EXPERTS_IMPLEMENTATION = "sparse_gemm"
 
@@ -33,25 +39,21 @@ class ExpertStack(torch.nn.ModuleList):
         """The layers, one an expert."""
         return [layer for layer in self if isinstance(layer, SparseLinear)]
 
-    def stacked(self, name: str) -> Tensor | None:
-        """The canonical `values`, `metadata` or `scale` of all experts, [E, ...].
 
-        No copy, as long as they lie one behind the other, as loading leaves them.
-        """
-        parts = [
-            part for layer in self.layers if (part := layer._canonical_buffers()[name]) is not None
-        ]
-        if not parts:
-            return None
-        first = parts[0].contiguous()
-        step = first.nbytes
-        together = first.untyped_storage().nbytes() - first.storage_offset() * first.itemsize
-        if together >= step * len(parts) and all(
-            part.is_contiguous() and part.data_ptr() == first.data_ptr() + index * step
-            for index, part in enumerate(parts)
-        ):
-            return first.as_strided((len(parts), *first.shape), (first.numel(), *first.stride()))
-        return torch.stack(parts)
+def stacked(parts: Sequence[Tensor]) -> Tensor:
+    """The same part of all experts' layers, [E, ...].
+
+    No copy, as long as they lie one behind the other, as loading leaves them.
+    """
+    first = parts[0].contiguous()
+    step = first.nbytes
+    together = first.untyped_storage().nbytes() - first.storage_offset() * first.itemsize
+    if together >= step * len(parts) and all(
+        part.is_contiguous() and part.data_ptr() == first.data_ptr() + index * step
+        for index, part in enumerate(parts)
+    ):
+        return first.as_strided((len(parts), *first.shape), (first.numel(), *first.stride()))
+    return torch.stack([*parts])
 
 
 def reason_against(module: Any, name: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparse_gemm.checkpoints.formats.ours import FORMAT_VERSION, VERSION_KEY, WEIGHTS_KEY
 from sparse_gemm.checkpoints.safetensors_writer import CHECKSUMS_KEY
-from sparse_gemm.hf.experts import ExpertStack
+from sparse_gemm.hf.experts import ExpertStack, stacked
 from sparse_gemm.nn import SparseLinear, compressed_state_dict
 
 __all__ = ["saved_form"]
@@ -46,11 +46,9 @@ def _is_in_stack(modules: dict[str, Any], name: str) -> bool:
 def _stack(state: dict[str, Tensor], name: str, stack: ExpertStack) -> None:
     """One tensor for all experts in place of one for each."""
     for part in _PARTS:
-        stacked = stack.stacked(part)
-        if stacked is not None:
-            state[f"{name}.{part}"] = stacked
-            for index in range(len(stack)):
-                del state[f"{name}.{index}.{part}"]
+        if f"{name}.0.{part}" in state:
+            parts = [state.pop(f"{name}.{index}.{part}") for index in range(len(stack))]
+            state[f"{name}.{part}"] = stacked(parts)
 
 
 def _described(layer: SparseLinear, *stacked: int) -> dict[str, Any]:

@@ -116,12 +116,15 @@ def type_of_layer(a: Sparse24Tensor) -> str | None:
     if len(a.shape) != 2:
         raise ValueError(f"a has shape {a.shape}; expected one matrix [out_features, in_features]")
     quantize = _quantized_type(a._values)
-    if quantize is None and a.scale is not None:
+    has_groups = a.group_size is not None
+    scale = a._group_scales if has_groups else a._row_scale  # as stored: unpacking takes a kernel
+    if quantize is None and scale is not None:
         raise ValueError(
             f"a is {a._dtype_code.name} with a scale, which such a SparseLinear does not hold: use "
             "sparse_gemm.linear"
         )
-    if quantize is not None and (a.scale is None or a.scale.shape[0] != a.shape[0]):
+    has_all = scale is not None and (has_groups or scale.shape[0] == a.shape[0])
+    if quantize is not None and not has_all:
         raise ValueError(
             f"a is {quantize} without a scale for each row or group; expected one: "
             "sparse_gemm.quantize makes it"
@@ -136,14 +139,15 @@ def dense_weight(a: Sparse24Tensor, dtype: torch.dtype) -> Tensor:
     """
     m, k = a.shape
     dense = operators.to_dense(a._values, a._metadata, m, k, a.pattern)
-    if a.scale is None:
+    scale = a.scale  # unpacked at every access
+    if scale is None:
         return dense
     if dense.dtype is torch.uint8:
         dense = _elements_of_bytes(dense)[:, :k]
     if a.group_size is None:
-        scale = a.scale.reshape(-1, 1)
+        scale = scale.reshape(-1, 1)
     else:
-        scale = a.scale.to(dtype).float().repeat_interleave(a.group_size, 1)[:, :k]
+        scale = scale.to(dtype).float().repeat_interleave(a.group_size, 1)[:, :k]
     return cast(Tensor, (dense.float() * scale).to(dtype))
 
 
