@@ -125,11 +125,6 @@ def test_quantised_models_generate_what_their_dense_twins_do(form: str, tmp_path
     quantised_folder(form, tmp_path / "q", tmp_path / "twin")
     model = sg.from_pretrained(tmp_path / "q")
     twin = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "twin")
-    layer = next(iter(sparse_layers(model).values()))
-    try:
-        sg.plan(layer.compressed, x_dtype=layer.dtype)
-    except sg.UnsupportedError as error:
-        pytest.skip(f"this machine does not multiply such weights: {error}")
     assert torch.equal(tokens_of(model), tokens_of(twin))
     exact = output_of(twin.double())
     assert (output_of(model) - exact).abs().max() <= 2 * (

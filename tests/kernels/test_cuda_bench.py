@@ -52,9 +52,14 @@ def test_peers_and_power(device: Library, tmp_path: Path) -> None:
     arguments = ("prefill", "--types", "float16", "--energy", "0.1")
     records = [r for r in measure(tmp_path, *arguments) if r["record"] == "linear"]
     for record in records:
-        told = ("seconds", "absent", "error")
-        for name in ("cuSPARSELt", "CUTLASS", "torchao"):
-            assert any(word in record["variants"][name] for word in told)
+        assert "no 2:4 kernel for float16" in record["variants"]["torchao"]["absent"]
+        for name in ("cuSPARSELt", "CUTLASS"):
+            variant = record["variants"][name]
+            if _C.cuda_device(0).emulated:
+                assert variant["relative_error"] < 1e-2
+                assert "seconds" in variant
+            else:  # which may lack the library, or be of a generation that it refuses
+                assert not variant.get("error", "").startswith("WrongResultError")
         if "energy_absent" not in record:
             dense = record["variants"]["torch dense"]["energy"]
             assert dense["per_watt_over_dense"] == 1.0
