@@ -108,7 +108,7 @@ def predicted(gains: Sequence[Mapping[str, Any]]) -> str:
     """A table of what the planner expects of GPUs."""
     tokens = list(dict.fromkeys(n for gain in gains for n in gain["ratios"]))
     lines = [
-        "**GPUs: predictions, not measurements.** No GPU has run this package yet. Shown is the",
+        "**GPUs: predictions, not measurements.** No GPU's results are committed. Shown is the",
         "dense time over ours, both by the planner's cost model (`csrc/core/cost_model.cpp`), from",
         "rates of data sheets, bytes of the operands, and instructions counted in machine code:",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -30,10 +31,12 @@ SMI_FIELDS = {  # of nvidia-smi, by the name that they have here
 
 def describe(device: Device) -> dict[str, Any]:
     """The device: a CPU with its threads, or a GPU as nvidia-smi tells of it."""
+    about: dict[str, Any] = {}
     if device.kind == "cpu" or device.meaningless:
         about = _cpu()
     else:
-        about = ask_smi() if _has_smi() else {}
+        with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+            about = {**ask_smi()}
     facts = {"kind": device.kind, **about, **device.facts()}
     facts["energy"] = device.sampler.source if device.sampler else f"absent: {device.energy_absent}"
     return facts
@@ -103,14 +106,6 @@ def ask_smi() -> dict[str, str]:
     if len(values) != len(SMI_FIELDS):
         raise ValueError(f"nvidia-smi answered {line!r} to a query of {query}")
     return dict(zip(SMI_FIELDS, values, strict=True))
-
-
-def _has_smi() -> bool:
-    try:
-        ask_smi()
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return False
-    return True
 
 
 def _cpu() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch.nn import functional
 import sparse_gemm as sg
 from sparse_gemm.bench.names import OURS
 from sparse_gemm.bench.ways import AbsentError, Call, Subject, Way
-from sparse_gemm.bench.weights import eps_of, rotate
+from sparse_gemm.bench.weights import eps_of, rotate, rounding_of
 
 # torch's threads spin after each operation; a sample of another library's begins when they sleep.
 _SETTLE_SECONDS = 0.02
@@ -48,9 +48,7 @@ def ours() -> Way:
             )
             return y
 
-        tf32 = 2.0**-10 if operands.name == "tf32" else 0.0
-        rounding = max(eps_of(operands.y), tf32)
-        return Call(run, compressed[0].nbytes, rounding)
+        return Call(run, compressed[0].nbytes, rounding_of(operands))
 
     return Way(OURS, "ours", make)
 

@@ -9,21 +9,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparse_gemm.bench.devices import CudaDevice
-from sparse_gemm.bench.operands import Operands
 from sparse_gemm.bench.peers_cpu import ours
 from sparse_gemm.bench.ways import AbsentError, Call, Subject, Way
-from sparse_gemm.bench.weights import eps_of
+from sparse_gemm.bench.weights import eps_of, rounding_of
 
 DENSE = "torch dense"
 # cuSPARSELt and torch's CUTLASS kernels want tokens in such multiples; torch's own wrapper pads.
 _CSLT_TOKENS = {torch.int8: 16, torch.float8_e4m3fn: 16}
 _CUTLASS_TOKENS = {torch.int8: 16, torch.float32: 4}
 _PLAIN_TOKENS = 8
-_INT_MM_MIN_TOKENS = 17  # torch._int_mm takes more than 16
+_INT_MM_TOKENS, _INT_MM_FEWEST = 8, 24  # torch._int_mm takes more than 16
 
 
-def ways(type_name: str) -> list[Way]:
-    """For products of a type, which decides what each of them does."""
+def ways() -> list[Way]:
+    """For products of any type, which decides what each of them does."""
     return [
         ours(),
         Way(DENSE, "dense", _dense),
@@ -43,11 +42,6 @@ def _padded(x: Tensor, tokens: int) -> Tensor:
     return functional.pad(x.view(torch.int8), (0, 0, 0, missing)).view(x.dtype) if missing else x
 
 
-def _rounding(operands: Operands) -> float:
-    tf32 = 2.0**-10 if operands.name == "tf32" else 0.0
-    return max(eps_of(operands.y), tf32)
-
-
 def _dense(subject: Subject) -> Call:
     """cuBLAS in the same type; for weight-only types in the activations', as it would be run."""
     operands, x, n = subject.weights.operands, subject.x, len(subject.x)
@@ -55,12 +49,12 @@ def _dense(subject: Subject) -> Call:
     if operands.is_weight_only:
         w = w.to(operands.x)
     if operands.name == "int8":
-        x = _padded(x, max(_INT_MM_MIN_TOKENS + 7, 8) if n < _INT_MM_MIN_TOKENS else 8)
+        x = _padded(x, _INT_MM_FEWEST if n < _INT_MM_FEWEST else _INT_MM_TOKENS)
         return Call(lambda _: torch._int_mm(x, w.t())[:n], w.nbytes, 0.0)
     if operands.name == "float8_e4m3fn":
         device, one = _device(subject), subject.device.empty((1,), torch.float32).fill_(1)
         return Call(lambda _: device.scaled_mm(x, w, (one, one)), w.nbytes, eps_of(torch.bfloat16))
-    return Call(lambda _: functional.linear(x, w), w.nbytes, _rounding(operands))
+    return Call(lambda _: functional.linear(x, w), w.nbytes, rounding_of(operands))
 
 
 def _cusparselt(subject: Subject) -> Call:
@@ -76,7 +70,7 @@ def _cusparselt(subject: Subject) -> Call:
     return Call(
         lambda _: device.cslt_mm(packed, x, out, found)[:n],
         packed.nbytes,
-        _rounding(operands),
+        rounding_of(operands),
         figures={"algorithm": found, "padded_tokens": len(x)},
     )
 
@@ -92,7 +86,7 @@ def _cutlass(subject: Subject) -> Call:
     return Call(
         lambda _: device.cutlass_mm(packed, meta, x)[:n],
         packed.nbytes + meta.nbytes,
-        _rounding(operands),
+        rounding_of(operands),
         figures={"padded_tokens": len(x)},
     )
 

@@ -104,9 +104,9 @@ def roofline(roof: Roofline) -> Figure:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=_SIZE, layout="constrained")
         ax = figure.add_subplot()
-        low = min(x for x, _, _ in roof.points) / 2
-        high = max(x for x, _, _ in roof.points) * 2
-        top = max([*roof.roofs.values(), *(y for _, y, _ in roof.points)])
+        x, y = zip(*roof.points, strict=True)
+        low, high = min(x) / 2, max(x) * 2
+        top = max([*roof.roofs.values(), *y])
         knee = min(high, 1.5 * top / roof.bandwidth)
         ax.plot(
             [low, knee],
@@ -118,7 +118,6 @@ def roofline(roof: Roofline) -> Figure:
             label = f"{rate / 1e12:.3g} TFLOPS, {name}"
             ax.axhline(rate / 1e12, color=_GREY, linestyle=dashes, linewidth=1, label=label)
         colour, marker = _STYLES[OURS]
-        x, y = ([point[i] for point in roof.points] for i in (0, 1))
         ax.plot(x, [rate / 1e12 for rate in y], marker, color=colour, markersize=4, label=OURS)
         ax.set_xscale("log")
         ax.set_yscale("log")

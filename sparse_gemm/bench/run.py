@@ -87,7 +87,7 @@ def ways(case: Case, device: Device) -> list[Way]:
         return calling.layer_ways()
     if case.record == "compress":
         return compressing.ways(device.kind)
-    return peers_cpu.ways(case.type) if device.kind == "cpu" else peers_cuda.ways(case.type)
+    return peers_cpu.ways(case.type) if device.kind == "cpu" else peers_cuda.ways()
 
 
 class _Subjects:

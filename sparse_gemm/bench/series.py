@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from sparse_gemm.bench.names import OURS
 
 Record = Mapping[str, Any]
-DENSE = "fastest dense"
 
 
 class Point(NamedTuple):
@@ -53,14 +52,14 @@ class Roofline:
 
     Attributes:
         bandwidth: bytes a second that were measured.
-        roof: operations a second, and whose they are; dense-equivalent.
-        points: operations for each byte of the compressed weight, operations a second, tokens.
+        roofs: operations a second, by whose they are; dense-equivalent.
+        points: operations for each byte of the compressed weight, and operations a second.
     """
 
     title: str
     bandwidth: float
     roofs: dict[str, float]
-    points: list[tuple[float, float, int]]
+    points: list[tuple[float, float]]
 
 
 def linear(document: Mapping[str, Any]) -> list[Record]:
@@ -146,7 +145,7 @@ def rooflines(document: Mapping[str, Any]) -> list[Roofline]:
             if "dense_equiv_tflops" in ours:
                 flops = 2 * record["m"] * record["k"] * record["tokens"]
                 intensity = flops / ours["weight_bytes"]
-                points.append((intensity, ours["dense_equiv_tflops"] * 1e12, record["tokens"]))
+                points.append((intensity, ours["dense_equiv_tflops"] * 1e12))
         if points:
             found.append(Roofline(name, max(rates) * 1e9, _roofs(chosen), points))
     return found

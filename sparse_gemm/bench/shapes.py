@@ -71,8 +71,3 @@ RESNEXT_101_32X8D = (
     *(Convolution(2048, 1024, 14 * 14), Convolution(2048, 2048, 7 * 7)),
     Convolution(2048, 1024, 7 * 7),
 )
-
-
-def models_with(layer: Layer) -> list[str]:
-    """Which models have it."""
-    return [name for name, layers in MODELS.items() if layer in layers]

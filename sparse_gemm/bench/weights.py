@@ -20,6 +20,7 @@ _TOLERATED_EPS = 2.0  # rounding alone gives about 0.3, and two roundings below 
 _ACCUMULATION_ERROR = 1e-5  # of float32 sums this long
 _WEIGHT_SEED = 0  # activations have the number of tokens
 _INT8_LEVELS, _INT4_LEVELS = 127, 7
+_TF32_EPS = 2.0**-10
 _WIDEST_NORMAL = 4.0  # of N(0, 1), as integers: few are clipped
 
 
@@ -121,6 +122,11 @@ class Activations:
 def eps_of(*dtypes: torch.dtype) -> float:
     """The coarsest rounding of some types; integers do not round."""
     return max((torch.finfo(t).eps for t in dtypes if t.is_floating_point), default=0.0)
+
+
+def rounding_of(operands: Operands) -> float:
+    """The coarsest rounding in a product: of the result, or of float32 operands to tf32."""
+    return max(eps_of(operands.y), _TF32_EPS if operands.name == "tf32" else 0.0)
 
 
 def _spread_out(extent: int, wanted: int) -> list[int]:

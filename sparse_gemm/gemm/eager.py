@@ -113,7 +113,7 @@ def matmul(a: Sparse24Tensor, b: Array, terms: Terms, options: Options) -> Array
             f"{a.shape}"
         )
     if len(shape) == 1:
-        given = {"residual": terms.residual, "gate": terms.gate, "out": options.out}
+        given: dict[str, Any] = {"residual": terms.residual, "gate": terms.gate, "out": options.out}
         require_same_kind(kind, a.device, **given)
         _require_shapes((m,), **given)
         out = None if options.out is None else options.out[:, None]

@@ -93,7 +93,7 @@ def test_heat_map_energy_and_roofline_are_of_the_records() -> None:
     assert roof.bandwidth == 2e12
     assert roof.roofs["fastest dense measured"] == 80e12
     assert roof.roofs["sparse peak at the sampled clock"] == pytest.approx(500e12)
-    assert roof.points[0] == (2 * 64 * 128 / 1000, 10e12, 1)
+    assert roof.points[0] == (2 * 64 * 128 / 1000, 10e12)
 
 
 class Closed(HTMLParser):
