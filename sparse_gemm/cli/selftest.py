@@ -1,11 +1,13 @@
 """selftest: every operation, type, instruction set and GPU of this machine against the reference.
 
 Compression is compared bit for bit. `linear` is compared exactly on small integers, whose sums are
-exact in every type, and on normal data within twice the dense rounding error.
+exact in every type, and on normal data within twice the dense rounding error; with quantised
+weights on normal data alone. On a GPU these are the types that all of them have.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,14 +18,16 @@ import numpy as np
 from sparse_gemm import _C, ops, reference
 from sparse_gemm.arrays import NUMPY_DTYPES, Array, kind_of
 from sparse_gemm.errors import SparsityError
-from sparse_gemm.format import compression
+from sparse_gemm.format import compression, quantization
 from sparse_gemm.format.tensor import PACKED_DTYPES, PATTERNS
 
 _SEED = 24
 _SHAPES = ((1, 4), (3, 5), (64, 64), (65, 130), (33, 1000))  # (M, K): whole and ragged
 _TOKENS = (1, 7, 70)  # one, a few, and more than a panel: each kernel of the CPU backend
-_LINEAR_DTYPES = (_C.DType.float32, _C.DType.float16, _C.DType.bfloat16, _C.DType.int8)
+_FLOATS = (_C.DType.float32, _C.DType.float16, _C.DType.bfloat16)
+_LINEAR_DTYPES = (*_FLOATS, _C.DType.int8)
 _CUDA_DTYPES = (_C.DType.float16, _C.DType.bfloat16)
+_WEIGHT_DTYPES = ("int8", "int4", "float8_e4m3fn", "float8_e5m2")  # beside activations of another
 _BAR_WIDTH = 30
 
 Matrix = np.ndarray[Any, Any]
@@ -173,6 +177,25 @@ def _check_linear_epilogue(place: Place, dtype: Any) -> str | None:
     return None
 
 
+def _check_weight_only(place: Place, weight: str, dtypes: tuple[_C.DType, ...]) -> str | None:
+    """Weights of few bits, with scales of rows and of groups, times activations of each type."""
+    rng = np.random.default_rng(_SEED)
+    m, k = 65, 130
+    for dtype, group_size, n in itertools.product(dtypes, (None, 64), _TOKENS):
+        w, x = (_random(rng, (rows, k), NUMPY_DTYPES[dtype]) for rows in (m, n))
+        on_host, a = (
+            quantization.quantize(array, weight, group_size=group_size, prune=True)
+            for array in (w, place.put(w))
+        )
+        y = ops.linear(place.put(x), a, out_dtype="float32")
+        row_scale = on_host.scale if group_size is None else None
+        expected = reference.linear(x, on_host, w_scale=row_scale, out_dtype=np.float32)
+        error = float(np.abs(place.get(y).astype(np.float64) - expected).max())
+        if not error <= _tolerance(w, x, 1.0):
+            return f"{dtype.name} activations, group_size {group_size}, N={n}: off by {error:.2e}"
+    return None
+
+
 def _tolerance(w: Matrix, x: Matrix, scale: float) -> float:
     """The float32 rounding of a sum of this length and size, twice over, and of the terms."""
     magnitude = np.abs(x.astype(np.float64)) @ np.abs(w.astype(np.float64)).T
@@ -194,6 +217,9 @@ def _cuda_checks() -> Iterator[Check]:
                 ("epilogue", partial(_check_linear_epilogue, place, native)),
             ):
                 yield Check(operation, dtype.name, place.name, run)
+        for weight in _WEIGHT_DTYPES:
+            run = partial(_check_weight_only, place, weight, _CUDA_DTYPES)
+            yield Check("weight-only", weight, place.name, run)
 
 
 def _checks(isas: list[_C.Isa]) -> Iterator[Check]:
@@ -213,6 +239,9 @@ def _checks(isas: list[_C.Isa]) -> Iterator[Check]:
             yield Check("linear", dtype.name, f"cpu {isa.name}", exact)
             epilogue = partial(_on_isa, isa, partial(_check_linear_epilogue, _CPU_PLACE, native))
             yield Check("epilogue", dtype.name, f"cpu {isa.name}", epilogue)
+        for weight in _WEIGHT_DTYPES:
+            mixed = partial(_check_weight_only, _CPU_PLACE, weight, _FLOATS)
+            yield Check("weight-only", weight, f"cpu {isa.name}", partial(_on_isa, isa, mixed))
     yield from _cuda_checks()
 
 
@@ -255,7 +284,7 @@ def run(isa: str | None = None) -> int:
         rows.append((check.operation, check.dtype, check.where, problem or "ok"))
         _show_progress(done, len(checks))
     for row in [("operation", "dtype", "backend", "result"), *rows]:
-        print("{:<14}{:<15}{:<14}{}".format(*row))
+        print("{:<14}{:<15}{:<17}{}".format(*row))
     for reason in _left_out():
         print(reason)
     print(f"{len(checks) - failures} passed, {failures} failed")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sparse_gemm import _C, cli
@@ -33,7 +35,25 @@ def test_selftest_passes_here_and_lists_every_type() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("float32", "float16", "bfloat16", "int8", "float8_e4m3fn", "float8_e5m2", "int4"):
         assert name in done.stdout
+    for name in ("int8", "int4", "float8_e4m3fn", "float8_e5m2"):
+        assert re.search(rf"weight-only +{name} +cpu {_C.current_isa().name} +ok", done.stdout)
     assert done.stdout.splitlines()[-1].endswith(" 0 failed")
+
+
+def test_selftest_fails_where_scales_of_groups_are_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = selftest.ops.linear
+
+    def wrong(x, a, *args, **keywords):  # type: ignore[no-untyped-def]
+        y = right(x, a, *args, **keywords)
+        return y * np.float32(1.001) if a.group_size is not None else y
+
+    monkeypatch.setattr(selftest.ops, "linear", wrong)
+    assert selftest.run(isa=_C.current_isa().name) == 1
+    printed = capsys.readouterr().out
+    assert "activations, group_size 64, N=1: off by" in printed
+    assert printed.splitlines()[-1].endswith(" 4 failed")
 
 
 def test_selftest_fails_with_exit_status_1_when_an_operation_is_wrong(
