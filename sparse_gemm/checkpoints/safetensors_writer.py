@@ -27,7 +27,6 @@ from sparse_gemm.checkpoints.tensors import Array, TensorInfo, code_of
 __all__ = ["CHECKSUMS_KEY", "ModelWriter", "atomic_file", "atomic_folder", "checksum", "write_file"]
 
 CHECKSUMS_KEY = "sparse_gemm.sha256"
-INDEX_NAME = "model.safetensors.index.json"
 _CHUNK_BYTES = 2**24
 _ALIGNMENT = 8
 

@@ -15,7 +15,6 @@ __all__ = [
     "default_dense",
     "default_result",
     "dense_types",
-    "is_weight_only",
 ]
 
 _INTEGERS = (DType.int8, DType.int4, DType.uint4)
@@ -41,11 +40,6 @@ _DENSE_TYPES: dict[tuple[Pattern, DType], tuple[DType, ...]] = {
 def dense_types(pattern: Pattern, a: DType) -> tuple[DType, ...]:
     """The types that the dense operand may have beside such an A."""
     return _DENSE_TYPES.get((pattern, a), ())
-
-
-def is_weight_only(a: DType, b: DType) -> bool:
-    """Whether A is turned into the dense operand's floating-point type and multiplied as that."""
-    return a != b and b in _FLOATS
 
 
 def default_dense(pattern: Pattern, a: DType, group_size: int | None = None) -> DType:

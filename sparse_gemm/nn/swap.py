@@ -151,8 +151,8 @@ def sparsify(
             group's largest magnitudes are kept, the rest becomes zero.
         pattern: "2:4", or "1:2" (float32 alone).
         quantize, group_size: as for SparseLinear: weights become "int8", "int4", "float8_e4m3fn" or
-            "float8_e5m2". Only CUDA devices compute with such layers yet: move the model to one
-            first, or all layers are left.
+            "float8_e5m2". Layers of float32 are quantised on the CPU alone: on a CUDA device they
+            are left.
         progress: progress(done, total, name) is called after each layer has been dealt with.
 
     Returns:
