@@ -18,7 +18,6 @@ from sparse_gemm.format.tensor import Sparse24Tensor, pack_nibbles, unpack_nibbl
 __all__ = [
     "DENSE_DTYPES",
     "FLOATS",
-    "GROUP_SIZES",
     "Weight",
     "apply_scale",
     "from_dense",
@@ -26,7 +25,6 @@ __all__ = [
 ]
 
 FLOATS = ("float32", "float16", "bfloat16")  # what is trained and run
-GROUP_SIZES = (32, 64, 128)
 DENSE_DTYPES = (*FLOATS, "int8", "float8_e4m3fn", "float8_e5m2")
 
 # pattern -> elements in a group, stored places of a group (docs/format.md).

@@ -9,9 +9,11 @@ import numpy as np
 from sparse_gemm import _C
 
 __all__ = [
+    "GROUP_ELEMENTS",
     "PACKED_DTYPES",
     "PACKED_DTYPES_OF",
     "PATTERNS",
+    "SCALE_GROUP_SIZES",
     "pack_nibbles",
     "pattern_of",
     "unpack_nibbles",
@@ -22,6 +24,8 @@ PATTERNS: dict[str, _C.Pattern] = {
     "1:2": _C.Pattern.k1of2,
     "4:8": _C.Pattern.k4of8,
 }
+GROUP_ELEMENTS = {"2:4": 4, "1:2": 2, "4:8": 8}  # of the dense matrix (docs/format.md)
+SCALE_GROUP_SIZES = (32, 64, 128)  # elements of K that can share a scale
 PACKED_DTYPES = (_C.DType.int4, _C.DType.uint4)  # stored two to a byte, in uint8
 # Number of a pattern -> those that it has.
 PACKED_DTYPES_OF = {

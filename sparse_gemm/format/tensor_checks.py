@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 from sparse_gemm import _C
 from sparse_gemm.arrays import Array, available_threads, require_same_kind
 from sparse_gemm.errors import SparsityError
+from sparse_gemm.format.patterns import SCALE_GROUP_SIZES
 
 if TYPE_CHECKING:
     from sparse_gemm.format.tensor import Sparse24Tensor
 
 __all__ = ["check_group_size", "check_parts"]
 
-_GROUP_SIZES = (32, 64, 128)
 _GROUP_SCALE_DTYPES = (_C.DType.float16, _C.DType.bfloat16)
 
 
 def check_group_size(group_size: Any) -> None:
     """Raises ValueError unless so many elements of K may share a scale."""
-    if type(group_size) is not int or group_size not in _GROUP_SIZES:
+    if type(group_size) is not int or group_size not in SCALE_GROUP_SIZES:
         raise ValueError(f"group_size is {group_size!r}; expected 32, 64 or 128, or None")
 
 

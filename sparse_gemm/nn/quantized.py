@@ -11,6 +11,7 @@ from sparse_gemm._C import DType
 from sparse_gemm.arrays import kind_of
 from sparse_gemm.format import quantization
 from sparse_gemm.format.compression import compress
+from sparse_gemm.format.patterns import SCALE_GROUP_SIZES
 from sparse_gemm.format.tensor import Sparse24Tensor
 from sparse_gemm.torch_glue import operators
 from sparse_gemm.torch_glue.layer_format import check_choice, stored_scales_shape
@@ -33,14 +34,13 @@ _TYPES = {
     "float8_e4m3fn": (DType.float8_e4m3fn, torch.float8_e4m3fn),
     "float8_e5m2": (DType.float8_e5m2, torch.float8_e5m2),
 }
-_GROUP_SIZES = (None, 32, 64, 128)
 _16_BIT_FLOATS = (torch.float16, torch.bfloat16)
 
 
 def check_quantized(quantize: str | None, group_size: int | None, pattern: str) -> None:
     """Raises ValueError unless a layer of this pattern may be quantised so."""
     check_choice("quantize", quantize, (None, *_TYPES))
-    check_choice("group_size", group_size, _GROUP_SIZES)
+    check_choice("group_size", group_size, (None, *SCALE_GROUP_SIZES))
     if group_size is not None and quantize is None:
         raise ValueError(f"group_size is {group_size}, but quantize is None; expected both")
     if quantize is not None and pattern != "2:4":

@@ -12,7 +12,7 @@ from sparse_gemm._C import DType
 from sparse_gemm.arrays import NUMPY_DTYPES
 from sparse_gemm.errors import SparsityError
 from sparse_gemm.format.device_format import stores_as_8_bit
-from sparse_gemm.format.patterns import PATTERNS
+from sparse_gemm.format.patterns import GROUP_ELEMENTS, PACKED_DTYPES, PATTERNS, pattern_of
 
 __all__ = [
     "LAYER_DTYPES",
@@ -32,11 +32,7 @@ LAYER_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # The types that a layer of each pattern may have; 4:8 has none that torch could hold dense.
 _DTYPES_OF_PATTERN = {"2:4": LAYER_DTYPES, "1:2": (torch.float32,)}
 
-# Elements in a group (docs/format.md).
-_GROUPS = {"2:4": 4, "1:2": 2, "4:8": 8}
-
 _TILE_ROWS = 16  # of packed storage
-_4_BIT_TYPES = (DType.int4, DType.uint4)
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -79,15 +75,14 @@ def check_bias(bias: Tensor | None, out_features: int, device: torch.device) -> 
 
 def _group(pattern: str, dtype: DType) -> tuple[int, int]:
     """Elements of a group, and bytes of what it keeps."""
-    if pattern not in _GROUPS:
-        raise ValueError(f"pattern is {pattern!r}; expected one of {', '.join(_GROUPS)}")
-    group_size = _GROUPS[pattern]
-    bits = 4 if dtype in _4_BIT_TYPES else 8 * _itemsize(dtype)
+    pattern_of(pattern)
+    group_size = GROUP_ELEMENTS[pattern]
+    bits = 4 if dtype in PACKED_DTYPES else 8 * _itemsize(dtype)
     return group_size, group_size * bits // 16
 
 
 def _itemsize(dtype: DType) -> int:
-    return 1 if dtype in _4_BIT_TYPES else int(NUMPY_DTYPES[dtype].itemsize)
+    return 1 if dtype in PACKED_DTYPES else int(NUMPY_DTYPES[dtype].itemsize)
 
 
 def stored_shapes(

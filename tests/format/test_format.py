@@ -39,15 +39,6 @@ def each(cases: list[Case]) -> pytest.MarkDecorator:
 each_case = each(CASES)
 on_every_isa = pytest.mark.usefixtures("isa")
 # Those that have kernels of the format: avx512 has avx2's.
-ISAS = [isa for isa in (_C.Isa.portable, _C.Isa.avx2, _C.Isa.avx512_bf16) if _C.isa_available(isa)]
-
-
-@pytest.fixture(params=ISAS, ids=lambda isa: isa.name)
-def isa(request: pytest.FixtureRequest) -> Iterator[_C.Isa]:
-    before = _C.current_isa()
-    assert _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
 
 
 # More than one task of the thread pool in each direction, and ragged in every pattern.

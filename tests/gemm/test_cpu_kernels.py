@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isas import ISAS
 
 import sparse_gemm as sg
 from sparse_gemm import _C
 
-ISAS = [isa for isa in _C.Isa.__members__.values() if _C.isa_available(isa)]
 FLOATS = (np.float32, np.float16, ml_dtypes.bfloat16)
 DTYPES = (*FLOATS, np.int8)
 
@@ -24,14 +23,6 @@ DTYPES = (*FLOATS, np.int8)
 M_EDGES = (1, 2, 3, 5, 63, 64, 65, 129)
 N_EDGES = (1, 2, 4, 5, 16, 17, 32, 33, 49, 65, 255, 257)
 K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129, 391)
-
-
-@pytest.fixture(params=ISAS, ids=lambda isa: isa.name)
-def isa(request: pytest.FixtureRequest) -> Iterator[_C.Isa]:
-    before = _C.current_isa()
-    assert _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
 
 
 def small_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -303,11 +294,10 @@ def test_the_number_of_threads_does_not_change_a_bit(isa: _C.Isa, dtype: type, n
         int(getattr(_C.DType, np.dtype(one).name).value) for one in (dtype, out_dtype)
     )
     results = []
-    for threads in (1, 2, 5):
+    for threads in (1, 2, 3, 7):
         y = np.full((n, m), 77, out_dtype)
         matrix = (m, k, a.values.ctypes.data, a.metadata.ctypes.data, code, 0, 0, 0, 0, 0)
         dense = (n, 1, x.ctypes.data, code, 1, k, 0, y.ctypes.data, out_code, 1, m, 0)
         _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, threads, None)
         results.append(y.tobytes())
-    assert results[0] == results[1] == results[2]
-    assert results[0] == sg.linear(x, a, out_dtype=out_dtype).tobytes()
+    assert {*results} == {sg.linear(x, a, out_dtype=out_dtype).tobytes()}

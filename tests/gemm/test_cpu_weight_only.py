@@ -4,32 +4,23 @@ against the NumPy reference (float64) and against ml_dtypes."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isas import ISAS
 
 import sparse_gemm as sg
 from sparse_gemm import _C
 
-ISAS = [isa for isa in _C.Isa.__members__.values() if _C.isa_available(isa)]
 WEIGHTS = ("int8", "int4", "float8_e4m3fn", "float8_e5m2")
 DENSE = (np.float32, np.float16, ml_dtypes.bfloat16)
 GROUP_SIZES = (None, 32, 64, 128)
 
 # Around a step's elements of K (8, 16, 32, 64), two of them, groups of scales; and one more.
 K_EDGES = (1, 4, 7, 8, 15, 16, 31, 32, 36, 63, 64, 65, 100, 128, 129, 260)
-
-
-@pytest.fixture(params=ISAS, ids=lambda isa: isa.name)
-def isa(request: pytest.FixtureRequest) -> Iterator[_C.Isa]:
-    before = _C.current_isa()
-    assert _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
 
 
 def small_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -143,10 +134,12 @@ def test_the_number_of_threads_does_not_change_a_bit(
     x = torch.from_numpy(rng.standard_normal((n, 256)).astype(np.float32)).bfloat16()
     before = torch.get_num_threads()
     results = []
-    for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
-        results.append(sg.linear(x, a))
-    torch.set_num_threads(before)
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(sg.linear(x, a))
+    finally:
+        torch.set_num_threads(before)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 

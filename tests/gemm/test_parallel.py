@@ -14,7 +14,6 @@ import pytest
 from format_cases import CASE, compress, packed, random_bits
 
 import sparse_gemm as sg
-from sparse_gemm import _C
 
 BF16 = CASE["2:4-bfloat16"]
 DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16, np.int8]
@@ -42,25 +41,6 @@ def test_several_callers_at_once_get_their_own_results() -> None:
     for thread in threads:
         thread.join()
     assert not failures
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [1, 16, 100])
-def test_no_number_of_threads_changes_a_bit_of_a_product(dtype: type, n: int) -> None:
-    rng = np.random.default_rng(2)
-    m, k = 700, 260
-    a = sg.compress((20 * rng.standard_normal((m, k))).astype(dtype), policy="prune")
-    x = (20 * rng.standard_normal((n, k))).astype(dtype)
-    expected = sg.linear(x, a)
-    types = [int(_C.DType.__members__[array.dtype.name].value) for array in (x, expected)]
-    results = set()
-    for threads in (1, 2, 3, 7):
-        y = np.zeros_like(expected)
-        matrix = (m, k, a.values.ctypes.data, a.metadata.ctypes.data, types[0], 0, 0, 0, 0, 0)
-        dense = (n, 1, x.ctypes.data, types[0], 1, k, 0, y.ctypes.data, types[1], 1, m, 0)
-        _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, threads, None)
-        results.add(y.tobytes())
-    assert results == {expected.tobytes()}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -15,7 +15,8 @@ import numpy as np
 from sparse_gemm.checkpoints.errors import CheckpointError
 from sparse_gemm.checkpoints.formats.base import Context, Entry, Format, Spelling, find_spelled
 from sparse_gemm.checkpoints.tensors import Array, TensorInfo, check_extents
-from sparse_gemm.checkpoints.weight import DENSE_DTYPES, FLOATS, GROUP_SIZES, Weight, stored_extents
+from sparse_gemm.checkpoints.weight import DENSE_DTYPES, FLOATS, Weight, stored_extents
+from sparse_gemm.format.patterns import SCALE_GROUP_SIZES
 
 __all__ = ["FORMAT_VERSION", "OURS", "VERSION_KEY", "WEIGHTS_KEY", "check_version", "described"]
 
@@ -80,7 +81,7 @@ def _guessed(
         pattern, dtype, k = "1:2" if is_1_of_2 else "2:4", values.dtype.name, 2 * columns
     group_size = None
     if scale is not None and scale.ndim == values.ndim:
-        group_size = next((g for g in GROUP_SIZES if scale.shape[-1] == -(-k // g)), None)
+        group_size = next((g for g in SCALE_GROUP_SIZES if scale.shape[-1] == -(-k // g)), None)
     unscaled = "int8" if dtype == "int4" else dtype
     scaled = dtype if dtype in FLOATS else context.float_dtype or "float16"
     return {
@@ -120,7 +121,7 @@ def _checked(about: dict[str, Any]) -> tuple[tuple[int, ...], str, str]:
     pattern, dtype = about.get("pattern"), about.get("dtype")
     if pattern not in ("2:4", "1:2", "4:8") or not isinstance(dtype, str) or dtype not in _STORED:
         raise CheckpointError(f"a weight is {pattern!r:.40} of {dtype!r:.40}")
-    if about.get("group_size", 0) not in (None, *GROUP_SIZES):
+    if about.get("group_size", 0) not in (None, *SCALE_GROUP_SIZES):
         raise CheckpointError(f"group_size is {about.get('group_size')!r:.40}")
     if about.get("dense_dtype") not in DENSE_DTYPES:
         raise CheckpointError(f"dense_dtype is {about.get('dense_dtype')!r:.40}")

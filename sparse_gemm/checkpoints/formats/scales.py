@@ -9,11 +9,11 @@ from sparse_gemm.checkpoints.formats.base import Context, Decoded
 from sparse_gemm.checkpoints.tensors import Array
 from sparse_gemm.checkpoints.weight import (
     FLOATS,
-    GROUP_SIZES,
     Weight,
     apply_scale,
     from_dense,
 )
+from sparse_gemm.format.patterns import SCALE_GROUP_SIZES
 
 __all__ = ["scaled", "stored_scale"]
 
@@ -50,7 +50,7 @@ def scaled(
 
 def _with_scale(weight: Decoded, scale: Array, group_size: int | None, dense_dtype: str) -> Decoded:
     kept = group_size is None or (
-        group_size in GROUP_SIZES and scale.dtype.name in _FLOATS_OF_16_BITS
+        group_size in SCALE_GROUP_SIZES and scale.dtype.name in _FLOATS_OF_16_BITS
     )
     if isinstance(weight, Weight) and kept:
         return Weight(
