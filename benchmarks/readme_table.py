@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kernel_table import document as kernels
+from benchmarks.marks import replaced
 from sparse_gemm.bench import document, series, tables
 from sparse_gemm.bench.names import OURS
 
@@ -144,17 +145,9 @@ def draw(path: Path) -> None:
     path.with_suffix(".svg").write_bytes(data)
 
 
-def replaced(readme: str, table: str) -> str:
-    """`readme` with `table` between the markers.
-
-    Raises:
-        ValueError: there is not one pair of markers.
-    """
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-        raise ValueError(f"expected one line {BEGIN.strip()} and one line {END.strip()}")
-    head, _, rest = readme.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+def with_table(readme: str, table: str) -> str:
+    """The README with the table between the marks; see `replaced`."""
+    return replaced(readme, BEGIN, f"\n{table}\n", END)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     paths = sorted(RESULTS.glob("*.json"))
     before = README.read_text()
-    after = replaced(before, render(paths))
+    after = with_table(before, render(paths))
     old = [path for path in paths if not plot_is_current(path)]
     if options.check:
         if before != after or old:

@@ -157,7 +157,7 @@ def test_the_committed_table_is_of_the_kernels_that_exist() -> None:
 
 def test_the_documentation_shows_the_committed_table() -> None:
     text = render.DOCS.read_text()
-    assert render.replaced(text, render.table(document.read())) == text, document.REGENERATE
+    assert render.with_table(text, document.read()) == text, document.REGENERATE
 
 
 def test_the_planner_has_the_committed_issue_slots() -> None:

@@ -87,8 +87,8 @@ def test_the_table_shows_the_recorded_results() -> None:
 
 def test_the_table_is_replaced_between_its_markers() -> None:
     readme = f"head\n{readme_table.BEGIN}old\n{readme_table.END}tail\n"
-    assert readme_table.replaced(readme, "new\n") == (
+    assert readme_table.with_table(readme, "new\n") == (
         f"head\n{readme_table.BEGIN}\nnew\n\n{readme_table.END}tail\n"
     )
     with pytest.raises(ValueError, match="expected one line <!-- benchmark table -->"):
-        readme_table.replaced("head\n", "new\n")
+        readme_table.with_table("head\n", "new\n")

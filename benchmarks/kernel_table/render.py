@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from benchmarks.kernel_table import predictions
 from benchmarks.kernel_table.document import Document, name_of
 from benchmarks.kernel_table.layers import DEVICES, MODELS, TOKENS
+from benchmarks.marks import replaced
 from sparse_gemm import _C
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ def write(document: Document) -> None:
     if all("stage" in row and len(row) > len(("stage", "predicted")) for row in rows):
         _write_if_other(SLOTS, issue_slots(document))
         if all("predicted" in row for row in rows):
-            _write_if_other(DOCS, replaced(DOCS.read_text(), table(document)))
+            _write_if_other(DOCS, with_table(DOCS.read_text(), document))
 
 
 def _write_if_other(path: Path, text: str) -> None:
@@ -186,17 +187,9 @@ def _runs(tokens: Sequence[int]) -> str:
     return ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in runs)
 
 
-def replaced(text: str, rendered: str) -> str:
-    """`text` with `rendered` between the marks.
-
-    Raises:
-        ValueError: there is not one pair of marks.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"expected one line {BEGIN.strip()} and one line {END.strip()}")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{rendered}\n\n{END}{tail}"
+def with_table(docs: str, document: Document) -> str:
+    """The documentation with the document's table between the marks; see `replaced`."""
+    return replaced(docs, BEGIN, f"\n{table(document)}\n\n", END)
 
 
 def slots_of_stage(row: Mapping[str, Any], kernel: Mapping[str, Any]) -> int:

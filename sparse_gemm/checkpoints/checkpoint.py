@@ -7,7 +7,7 @@ folder's index says is checked against the files: no name leads out of the folde
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,11 @@ class Checkpoint:
                     for name in set(entry.parts.values()):
                         del left[name]
                     yield file_format, entry
+
+    def outside(self, found: Iterable[tuple[Format, Entry]]) -> list[str]:
+        """Names of the tensors that are part of none of these."""
+        parts = {name for _, entry in found for name in entry.parts.values()}
+        return [name for name in self.infos if name not in parts]
 
     def decode(self, file_format: Format, entry: Entry) -> Decoded:
         """One parameter.

@@ -137,8 +137,7 @@ def _write(
     checkpoint: Checkpoint, folder: Path, report: Conversion, max_bytes: int, progress: bool
 ) -> None:
     found = list(checkpoint.find())
-    parts = {name for _, entry in found for name in entry.parts.values()}
-    others = [name for name in checkpoint.infos if name not in parts]
+    others = checkpoint.outside(found)
     check_none_is_foreign(others)
     metadata: dict[str, str] = {"format": "pt", **WRITABLE[report.to].header}
     key = None
@@ -169,8 +168,7 @@ def _write_torch(checkpoint: Checkpoint, target: Path, report: Conversion, progr
         entry.param: checkpoint.decode(file_format, entry)
         for file_format, entry in progress_over(found, "converting", progress)
     }
-    parts = {name for _, entry in found for name in entry.parts.values()}
-    others = {name: checkpoint.read(name) for name in checkpoint.infos if name not in parts}
+    others = {name: checkpoint.read(name) for name in checkpoint.outside(found)}
     with atomic_file(target) as folder:
         report.dense = save_semi_structured(folder / target.name, {**parameters, **others})
     report.copied = len(others)

@@ -72,15 +72,11 @@ def load(path: str | Path, *, tile_k: int | None = None) -> dict[str, Sparse24Te
     """
     checkpoint = Checkpoint(Path(path), tile_k=tile_k)
     loaded: dict[str, Sparse24Tensor | Array] = {}
-    taken: set[str] = set()
-    for file_format, entry in checkpoint.find():
+    found = list(checkpoint.find())
+    for file_format, entry in found:
         decoded = checkpoint.decode(file_format, entry)
         loaded[entry.param] = decoded.sparse24() if isinstance(decoded, Weight) else decoded
-        taken.update(entry.parts.values())
-    for name in checkpoint.infos:
-        if name not in taken:
-            loaded[name] = checkpoint.read(name)
-    return loaded
+    return loaded | {name: checkpoint.read(name) for name in checkpoint.outside(found)}
 
 
 def weight_of(a: Sparse24Tensor) -> Weight:

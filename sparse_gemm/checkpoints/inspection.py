@@ -86,9 +86,7 @@ def inspect(path: str | Path, *, tile_k: int | None = None, progress: bool = Fal
     checkpoint = Checkpoint(Path(path), tile_k=tile_k)
     found = list(checkpoint.find())
     reports = []
-    parts: set[str] = set()
     for file_format, entry in progress_over(found, "inspecting", progress):
-        parts.update(entry.parts.values())
         nbytes = sum(checkpoint.infos[name].nbytes for name in entry.parts.values())
         first = checkpoint.infos[next(iter(entry.parts.values()))]
         try:
@@ -98,14 +96,14 @@ def inspect(path: str | Path, *, tile_k: int | None = None, progress: bool = Fal
             reports.append(TensorReport(entry.param, file_format.name, *stored))
             continue
         reports.append(_report(entry.param, file_format.name, decoded, nbytes))
-    for name, info in checkpoint.infos.items():
-        if name not in parts:
-            reports.append(
-                TensorReport(
-                    name, "plain", info.dtype.name, info.shape, "", None, None, info.nbytes,
-                    _plain_error(checkpoint, name),
-                )
-            )  # fmt: skip
+    for name in checkpoint.outside(found):
+        info = checkpoint.infos[name]
+        reports.append(
+            TensorReport(
+                name, "plain", info.dtype.name, info.shape, "", None, None, info.nbytes,
+                _plain_error(checkpoint, name),
+            )
+        )  # fmt: skip
     return Inspection(checkpoint.path, tuple(reports))
 
 

@@ -117,8 +117,7 @@ class Loader:
         self.report = SparsifyReport(tuple(self._entries(entries)))
 
     def _names(self) -> list[str]:
-        parts = {name for _, entry in self._found.values() for name in entry.parts.values()}
-        return [*self._found, *(name for name in self.checkpoint.infos if name not in parts)]
+        return [*self._found, *self.checkpoint.outside(self._found.values())]
 
     def _reason_against(self, target: Target, survey: Survey) -> str:
         """Why no layer of ours can hold this parameter, in words; empty if one can."""

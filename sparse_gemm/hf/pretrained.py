@@ -102,8 +102,7 @@ def _class_of(config: Any, model_class: Any) -> Any:
 def _lazy_state_dict(checkpoint: Checkpoint) -> dict[str, LazyTensor]:
     """Every parameter under its dense name."""
     found = {entry.param: (file_format, entry) for file_format, entry in checkpoint.find()}
-    parts = {name for _, entry in found.values() for name in entry.parts.values()}
-    others = [name for name in checkpoint.infos if name not in parts]
+    others = checkpoint.outside(found.values())
     check_none_is_foreign(others)
     names = [*found, *(name for name in others if not name.endswith(ACTIVATION_SCALES))]
     return {name: LazyTensor(checkpoint, name, found) for name in names}
