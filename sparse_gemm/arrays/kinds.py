@@ -58,6 +58,8 @@ class ArrayKind:
     filled_int64: Callable[[Array, int], Array]  # (like, value): a new array of that one element
     zeros_int32: Callable[[Array, int], Array]  # (like, count): a new array of that many zeros
     to_numpy: Callable[[Array], np.ndarray[Any, Any]]  # copied where need be
+    # (x, device as `device` names it): the same elements there; copied where need be.
+    from_numpy: Callable[[np.ndarray[Any, Any], str], Array]
     is_strided: Callable[[Array], bool]  # elements lie in memory at constant strides
     materialize: Callable[[Array], Array]  # x itself, unless its memory is to be read otherwise
     is_writable: Callable[[Array], bool]
@@ -191,6 +193,7 @@ def numpy_kind() -> ArrayKind:
         filled_int64=lambda _, value: np.full(1, value, np.int64),
         zeros_int32=lambda _, count: np.zeros(count, np.int32),
         to_numpy=np.asarray,
+        from_numpy=lambda x, _: x,
         is_strided=lambda _: True,
         materialize=lambda x: x,
         is_writable=operator.attrgetter("flags.writeable"),
@@ -253,6 +256,7 @@ def torch_kind() -> ArrayKind:
         filled_int64=lambda like, value: like.new_full((1,), value, dtype=torch.int64),
         zeros_int32=lambda like, count: like.new_zeros(count, dtype=torch.int32),
         to_numpy=to_numpy,
+        from_numpy=torch_state.from_numpy,
         is_strided=lambda x: x.layout is torch.strided and not x.is_nested,
         materialize=operator.methodcaller("resolve_neg"),
         is_writable=lambda x: not (torch.is_grad_enabled() and x.requires_grad),
@@ -281,6 +285,11 @@ def cupy_kind() -> ArrayKind:
         with like.device:
             return cupy.zeros(count, np.int32)
 
+    def from_numpy(x: np.ndarray[Any, Any], device: str) -> Array:
+        raw = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+        with cupy.cuda.Device(int(device.removeprefix("cuda:"))):
+            return cupy.asarray(raw).view(x.dtype).reshape(x.shape)
+
     def stream(device: int) -> int:
         with cupy.cuda.Device(device):
             return int(cupy.cuda.get_current_stream().ptr)
@@ -303,5 +312,6 @@ def cupy_kind() -> ArrayKind:
         filled_int64=filled_int64,
         zeros_int32=zeros_int32,
         to_numpy=cupy.asnumpy,
+        from_numpy=from_numpy,
         is_writable=lambda _: True,
     )

@@ -1,10 +1,12 @@
-"""What torch is about just now: whether a call may go straight to C++, or something looks on."""
+"""What torch is about just now: whether a call may go straight to C++, or something looks on; and
+what its table of functions needs that is no question to torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -13,6 +15,7 @@ __all__ = [
     "PLAIN_TYPES",
     "allows_tf32",
     "autocast",
+    "from_numpy",
     "is_watched",
     "needs_dispatcher",
     "prefers_float16_sums",
@@ -35,6 +38,15 @@ def allows_tf32() -> bool:
     # Once the newer of the two switches has been used, the older one cannot be read.
     precision = getattr(matmul, "fp32_precision", None)
     return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
+
+
+def from_numpy(x: np.ndarray[Any, Any], device: str) -> Tensor:
+    """The same elements as a tensor there, whatever their type; copied where need be."""
+    owned = np.ascontiguousarray(x)
+    if not owned.flags.writeable:
+        owned = owned.copy()
+    raw = torch.from_numpy(owned.reshape(-1).view(np.uint8)).to(device)
+    return raw.view(getattr(torch, x.dtype.name)).reshape(x.shape)
 
 
 def is_watched() -> bool:

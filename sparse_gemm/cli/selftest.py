@@ -17,9 +17,10 @@ import numpy as np
 
 from sparse_gemm import _C, ops, reference
 from sparse_gemm.arrays import NUMPY_DTYPES, Array, kind_of
-from sparse_gemm.errors import SparsityError
+from sparse_gemm.errors import SparsityError, UnsupportedError
 from sparse_gemm.format import compression, quantization
 from sparse_gemm.format.tensor import PACKED_DTYPES, PATTERNS
+from sparse_gemm.planning.device_work import current_device
 
 _SEED = 24
 _SHAPES = ((1, 4), (3, 5), (64, 64), (65, 130), (33, 1000))  # (M, K): whole and ragged
@@ -69,26 +70,11 @@ class Place(NamedTuple):
 def _cuda_place(device: int) -> Place | None:
     """A CUDA device, by way of torch or CuPy; None if neither is there with CUDA."""
     try:
-        import torch
-    except ImportError:
-        torch = None  # type: ignore[assignment]
-    if torch is not None and torch.cuda.is_available():
-
-        def put_torch(x: Matrix) -> Array:
-            bits = np.array(x).view({2: np.int16, 4: np.int32}[x.itemsize])
-            return torch.from_numpy(bits).to(f"cuda:{device}").view(getattr(torch, x.dtype.name))
-
-        return Place(f"cuda:{device}", put_torch)
-    try:
-        import cupy
-    except ImportError:
+        kind, _ = current_device()
+    except UnsupportedError:
         return None
-
-    def put_cupy(x: Matrix) -> Array:
-        with cupy.cuda.Device(device):
-            return cupy.asarray(x)
-
-    return Place(f"cuda:{device}", put_cupy)
+    name = f"cuda:{device}"
+    return Place(name, lambda x: kind.from_numpy(x, name))
 
 
 _CPU_PLACE = Place("cpu", lambda x: x)

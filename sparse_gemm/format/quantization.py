@@ -90,7 +90,8 @@ def quantize(
         scale = np.ascontiguousarray(scale[:, : -(-k // group_size)])
         scale = scale.reshape(*w.shape[:-1], scale.shape[1])
     a = compress(q.reshape(tuple(w.shape)))
-    values, metadata, scale = (_beside(kind, w, part) for part in (a.values, a.metadata, scale))
+    parts, device = (a.values, a.metadata, scale), kind.device(w)
+    values, metadata, scale = (kind.from_numpy(part, device) for part in parts)
     return Sparse24Tensor(
         *(values, metadata, a.shape),
         scale=scale,
@@ -153,21 +154,3 @@ def _scales(largest: np.ndarray[Any, Any], limit: float, dtype: Any) -> np.ndarr
     scale[scale == 0] = _SMALLEST[dtype.name]
     scale[largest == 0] = 1
     return scale
-
-
-def _beside(kind: ArrayKind, w: Array, x: np.ndarray[Any, Any]) -> Array:
-    """`x` as an array of the library of `w`, on its device."""
-    if kind.name == "numpy":
-        return x
-    code = next((code for code, native in NUMPY_DTYPES.items() if native == x.dtype), None)
-    native = kind.uint8 if code is None else kind.native_dtypes[code]
-    copy = kind.empty(w, x.shape, native)
-    bits = np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}")
-    if kind.name == "torch":
-        import torch
-
-        signed = torch.from_numpy(bits.view(f"i{x.dtype.itemsize}"))
-        copy.copy_(signed.view(native))
-    else:
-        copy.view(bits.dtype).set(bits)
-    return copy

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparse_gemm import _C
-from sparse_gemm.arrays import NUMPY_DTYPES, Array, ArrayKind
+from sparse_gemm.arrays import NUMPY_DTYPES, Array, ArrayKind, kind_of
 from sparse_gemm.errors import UnsupportedError
 
 _SEED = 20
@@ -40,23 +40,12 @@ class DeviceWork:
         return self._random.standard_normal(shape, np.float32)
 
     def put(self, x: np.ndarray[Any, Any], dtype: _C.DType) -> Array:
-        """A copy of `x` as that dtype."""
-        bits = np.ascontiguousarray(x.astype(NUMPY_DTYPES[dtype]))
-        flat = self.put_bytes(bits.reshape(-1).view(np.uint8))
-        return flat.view(self._kind.native_dtypes[dtype]).reshape(x.shape)
+        """`x` as that dtype."""
+        return self.put_as_it_is(x.astype(NUMPY_DTYPES[dtype]))
 
-    def put_bytes(self, x: np.ndarray[Any, Any]) -> Array:
-        """A copy of bytes."""
-        if self._kind.name == "torch":
-            import torch
-
-            return torch.from_numpy(np.array(x)).to(self._like.device)
-        if self._kind.name == "cupy":
-            import cupy
-
-            with self._like.device:
-                return cupy.asarray(x)
-        return np.array(x)
+    def put_as_it_is(self, x: np.ndarray[Any, Any]) -> Array:
+        """`x`, which is nobody else's."""
+        return self._kind.from_numpy(x, self._kind.device(self._like))
 
     def microseconds(self, run: Callable[[], object], count: int) -> list[float]:
         """How long `run` takes on the device, `count` times.
@@ -103,22 +92,22 @@ class DeviceWork:
             return [cupy.cuda.get_elapsed_time(begin, end) * 1e3 for begin, end in pairs]
 
 
-def to_device(x: np.ndarray[Any, Any]) -> Array:
-    """A copy on the current CUDA device, by torch, or else CuPy.
+def current_device() -> tuple[ArrayKind, str]:
+    """The array library that can use the current CUDA device, torch before CuPy, and its name.
 
     Raises:
         UnsupportedError: neither can.
     """
-    bits = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
     if importlib.util.find_spec("torch") is not None:
         import torch
 
         if torch.cuda.is_available():
-            moved: Array = torch.from_numpy(np.array(bits)).cuda()
-            name = x.dtype.name
-            return moved.view(getattr(torch, name)).reshape(x.shape)
+            empty = torch.empty(0, device="cuda")
+            return kind_of(empty, "empty"), str(empty.device)
     if importlib.util.find_spec("cupy") is not None:
         import cupy
 
-        return cupy.asarray(x)
+        empty = cupy.empty(0, np.uint8)
+        kind = kind_of(empty, "empty")
+        return kind, kind.device(empty)
     raise UnsupportedError("neither a torch with CUDA nor CuPy is installed")

@@ -19,7 +19,7 @@ from sparse_gemm.format.tensor import PACKED_DTYPES, Sparse24Tensor, pattern_of
 from sparse_gemm.gemm.eager import Options, linear
 from sparse_gemm.gemm.epilogue import Terms
 from sparse_gemm.planning import tuned_choices
-from sparse_gemm.planning.device_work import DeviceWork
+from sparse_gemm.planning.device_work import DeviceWork, current_device
 from sparse_gemm.planning.plans import Problem, problem_of
 from sparse_gemm.planning.tuned_choices import Choice, Key
 
@@ -227,7 +227,7 @@ def _with_small_integers(a: Sparse24Tensor, work: DeviceWork) -> Sparse24Tensor:
     if scales is not None:
         scales = work.put(np.ones(scales.shape, np.int8), a._kind.dtypes[scales.dtype])
     if a._values.dtype == a._kind.uint8:
-        values = work.put_bytes(work.integers(extent).view(np.uint8))
+        values = work.put_as_it_is(work.integers(extent).view(np.uint8))
     else:
         values = work.put(work.integers(extent), a._kind.dtypes[a._values.dtype])
     return Sparse24Tensor._of_parts(
@@ -245,7 +245,7 @@ def _with_small_integers(a: Sparse24Tensor, work: DeviceWork) -> Sparse24Tensor:
 def _activations(problem: Problem, work: DeviceWork, *, integer: bool) -> Array:
     """[tokens, K]: integers from -1 to 1, or what layers are given."""
     if problem.b_dtype in PACKED_DTYPES:
-        return work.put_bytes(work.bytes((problem.n, (problem.k + 1) // 2)))
+        return work.put_as_it_is(work.bytes((problem.n, (problem.k + 1) // 2)))
     shape = (problem.n, problem.k)
     if integer or problem.b_dtype == _C.DType.int8:
         return work.put(work.integers(shape), problem.b_dtype)
@@ -299,9 +299,7 @@ def random_matrix(m: int, k: int, dtype: str, pattern: str = "2:4") -> Sparse24T
     w = (2 * numbers if dtype in ("int8", "int4") else numbers).astype(accepted[dtype])
     if _C.cuda_device(0).emulated:
         return compress(w, pattern=pattern, policy="prune", backend="cuda")
-    from sparse_gemm.planning.device_work import to_device
-
     a = compress(w, pattern=pattern, policy="prune")
-    return Sparse24Tensor(
-        to_device(a.values), to_device(a.metadata), a.shape, pattern=pattern, dtype=dtype
-    )
+    kind, device = current_device()
+    values, metadata = (kind.from_numpy(part, device) for part in (a.values, a.metadata))
+    return Sparse24Tensor(values, metadata, a.shape, pattern=pattern, dtype=dtype)
