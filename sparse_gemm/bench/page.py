@@ -72,7 +72,7 @@ def pictures(document: Document) -> Iterator[Picture]:
     if len(panels) > _MOST_PANELS:
         panels = series.means(document)
     for panel in panels:
-        if max(map(len, panel.lines.values())) > 1:
+        if any(len(points) > 1 for points in panel.lines.values()):
             yield Picture("speed", panel.title, plots.speedup(panel))
     for of in series.heat_maps(document):
         yield Picture("heat", of.title, plots.heat_map(of))
@@ -123,7 +123,11 @@ def _unique_ids(svg: str, prefix: str) -> str:
 def _tables(document: Document) -> Iterator[str]:
     """A table for each kind of record, closed until it is wanted."""
     for kind in dict.fromkeys(record["record"] for record in document["records"]):
-        records = [r for r in document["records"] if r["record"] == kind and r["variants"]]
+        records = [r for r in document["records"] if r["record"] == kind]
+        if "variants" not in records[0]:
+            yield from _ceilings(kind, records)
+            continue
+        records = [record for record in records if record["variants"]]
         if not records:
             continue
         names = list(dict.fromkeys(name for record in records for name in record["variants"]))
@@ -134,6 +138,24 @@ def _tables(document: Document) -> Iterator[str]:
     for text in tables.reasons(document["records"]):
         yield "<details><summary>What is absent or went wrong</summary>"
         yield f"<pre>{html.escape(text)}</pre></details>"
+
+
+_CEILING_NAMES = ("case", "instruction", "dtype", "sparse", "a_from", "tile_n", "fills")
+_CEILING_RATES = ("gb_per_s", "dense_equiv_tflops", "clk_per_instruction")
+
+
+def _ceilings(kind: str, records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What gpu-check's bare loops reached."""
+    keys = [key for key in (*_CEILING_NAMES, *_CEILING_RATES) if key in records[0]]
+    rows = []
+    for record in records:
+        values = [record.get(key, "") for key in keys]
+        texts = [f"{v['median']:.4g}" if isinstance(v, dict) else str(v) for v in values]
+        rows.append("".join(f"<td>{html.escape(text)}</td>" for text in texts))
+    head = "".join(f"<th>{html.escape(key.replace('_', ' '))}</th>" for key in keys)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    yield f"<details><summary>{kind}: {len(records)} ceiling(s)</summary>"
+    yield f'<div class="table"><table><tr>{head}</tr>{body}</table></div></details>'
 
 
 def _row(record: Mapping[str, Any], names: Sequence[str]) -> str:

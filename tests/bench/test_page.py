@@ -51,6 +51,8 @@ def document(shapes: int = 2) -> dict[str, Any]:
                     },
                 }
             )
+    ceiling = {"instruction": "mma.sp", "dtype": "float16", "dense_equiv_tflops": spread(500.0)}
+    records.append({"record": "mma", "seconds": spread(1e-3), **ceiling})
     return {
         **{"schema": 2, "meaningless": None, "commit": "abc", "began": "2026-01-01"},
         "device": {"kind": "cuda", "name": "NVIDIA <Test>", "driver": "1", "energy": "NVML"},
@@ -70,7 +72,7 @@ def test_a_line_a_peer_by_tokens() -> None:
 def test_convolutions_of_one_shape_are_told_apart_by_where_they_are() -> None:
     """By batch, not by tokens, so that both have the same axis."""
     found = document(shapes=1)
-    for record, tokens in zip(found["records"][1:], (49, 196), strict=True):
+    for record, tokens in zip(found["records"][1:3], (49, 196), strict=True):
         record |= {"suite": "conv-as-gemm", "batch": 1, "tokens": tokens}
     panels = series.speedups(found)
     assert [panel.title for panel in panels] == [
@@ -131,6 +133,7 @@ def test_the_page_needs_nothing_else(tmp_path: Path, form: str) -> None:
     for escaped in ("NVIDIA &lt;Test&gt;", "&lt;no torchao&gt;"):
         assert escaped in text
     assert "<Test>" not in text
+    assert "<td>mma.sp</td><td>float16</td><td>500</td>" in text
     sections = {path.name.split("-")[1] for path in figures}
     assert sections == {"speed", "heat", "watt", "roofline"}
     if form == "svg":
@@ -140,6 +143,17 @@ def test_the_page_needs_nothing_else(tmp_path: Path, form: str) -> None:
             root = ElementTree.parse(path).getroot()
             assert root.tag.endswith("svg")
         assert any("cuSPARSELt" in path.read_text() for path in figures)
+
+
+def test_no_mean_is_drawn_of_layers_without_a_token_count_in_common() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (.[bench])")
+    from sparse_gemm.bench import page
+
+    found = document(30)
+    for record in found["records"][1:3]:
+        record["tokens"] *= 2
+    found["records"][2]["tokens"] += 1
+    assert not [picture for picture in page.pictures(found) if picture.section == "speed"]
 
 
 def test_many_panels_become_means(tmp_path: Path) -> None:
