@@ -140,7 +140,17 @@ def _tables(document: Document) -> Iterator[str]:
         yield f"<pre>{html.escape(text)}</pre></details>"
 
 
-_CEILING_NAMES = ("case", "instruction", "dtype", "sparse", "a_from", "tile_n", "fills")
+_CEILING_NAMES = [
+    "case",
+    "instruction",
+    "dtype",
+    "sparse",
+    "warps",
+    "a_from",
+    "tile_m",
+    "tile_n",
+    "fills",
+]
 _CEILING_RATES = ("gb_per_s", "dense_equiv_tflops", "clk_per_instruction")
 
 

@@ -204,7 +204,8 @@ def _mean(name: str, panels: Sequence[Panel]) -> Panel:
             if len(found) == len(panels):
                 point = Point(x, *(_geometric_mean([p[i] for p in found]) for i in (1, 2, 3)))
                 lines.setdefault(way, []).append(point)
-    return Panel(f"{name}, mean of {len(panels)} layers", "tokens", lines)
+    layers = "1 layer" if len(panels) == 1 else f"mean of {len(panels)} layers"
+    return Panel(f"{name}, {layers}", "tokens", lines)
 
 
 def _geometric_mean(values: Sequence[float]) -> float:
