@@ -84,9 +84,10 @@ format: $(VENV)/test.stamp
 	$(BIN)/clang-format -i $(CXX_FILES)
 
 # Some six minutes, and a page of the results. BENCH_OPTIONS=--quick: seconds, to see that it runs.
+# OpenBLAS's threads would spin after each product of its, and slow down whatever is timed next.
 BENCH_OPTIONS ?= --minutes 6
 bench: $(VENV)/test.stamp $(VENV)/extension.stamp
-	$(BIN)/python -m sparse_gemm.bench run cpu $(BENCH_OPTIONS) --out build/bench/cpu.json
+	OPENBLAS_THREAD_TIMEOUT=4 $(BIN)/python -m sparse_gemm.bench run cpu $(BENCH_OPTIONS) --out build/bench/cpu.json
 	$(BIN)/python -m sparse_gemm.bench report build/bench/cpu.json --out build/bench
 
 # What is counted goes into the planner, which predicts with it: so predictions come last.
