@@ -9,8 +9,8 @@ namespace {
 // weights, offsets and accumulators on their way (docs/kernels.md).
 constexpr int64_t kPanelBlockBytes = 24 << 10;
 
-// Groups of K in a cache block are a multiple of this: whole vectors of metadata.
-constexpr int64_t kGroupsPerVector = 8;
+// Groups of K in a cache block are a multiple of this: whole steps of every form.
+constexpr int64_t kGroupsOfSteps = 8;
 
 // Below this much work a second thread costs more to wake than it saves (about 10 us of FMAs).
 constexpr int64_t kMultiplyAddsPerThread = 1 << 17;
@@ -52,10 +52,9 @@ void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* p
   plan->tile_n = of_span <= panel_tokens ? of_span : round_up(of_span, panel_tokens);
   plan->panel_vectors = static_cast<int>(std::min(plan->tile_n, panel_tokens) / config.tile.lanes);
   const int64_t group_bytes = plan->panel_vectors * layout.group_bytes;
-  const int64_t block_groups = kPanelBlockBytes / group_bytes / kGroupsPerVector * kGroupsPerVector;
+  const int64_t block_groups = kPanelBlockBytes / group_bytes / kGroupsOfSteps * kGroupsOfSteps;
   constexpr int64_t kGroupSize = traits_of(Pattern::k2of4).group_size;
-  plan->k_tile =
-      std::clamp<int64_t>(block_groups, kGroupsPerVector, layout.max_groups) * kGroupSize;
+  plan->k_tile = std::clamp<int64_t>(block_groups, kGroupsOfSteps, layout.max_groups) * kGroupSize;
   const int64_t panels = ceil_div(plan->tile_n, panel_tokens);
   plan->workspace_bytes = panels * round_up(groups, layout.step_groups) * group_bytes;
 }

@@ -18,12 +18,13 @@ constexpr PanelLayout lane_layout(int lanes) {
   return {.group_bytes = 4 * 4 * lanes, .step_groups = 2, .step_vectors = 1, .max_groups = 48};
 }
 
-// Of pairs: six streams, one for each pair of positions. `bytes` of a pair: 4 or 2.
-constexpr PanelLayout pair_layout(int lanes, int bytes) {
-  return {.group_bytes = 6 * bytes * lanes,
-          .step_groups = 16 / bytes,
-          .step_vectors = 4 / bytes,
-          .max_groups = 64};
+// Of streams of 16 bits a token: bfloat16's four positions, or int8's six pairs of positions.
+constexpr PanelLayout pair_layout(int lanes, int element_bytes) {
+  const bool is_pair = element_bytes == 1;
+  return {.group_bytes = (is_pair ? 6 : 4) * 2 * lanes,
+          .step_groups = is_pair ? 8 : 4,
+          .step_vectors = 2,
+          .max_groups = 96};
 }
 
 inline constexpr CpuConfig kConfigs[] = {
@@ -111,17 +112,17 @@ inline constexpr CpuConfig kConfigs[] = {
      CpuKernel::kPairPanel,
      Isa::kAvx512Bf16,
      {DType::kBFloat16},
-     {16, 4, 4},
+     {16, 2, 8},
      {},
-     pair_layout(16, 4),
-     "16 chains of vdpbf16ps, each a group of four; one load of a stream for each"},
+     pair_layout(16, 2),
+     "16 chains of vdpbf16ps, each a group, whose two streams are interleaved in registers"},
     {"pair_panel_int8_avx512_bf16",
      CpuKernel::kPairPanel,
      Isa::kAvx512Bf16,
      {DType::kInt8},
      {16, 4, 4},
      {},
-     pair_layout(16, 2),
+     pair_layout(16, 1),
      "16 chains of vpdpbusd, each two groups, whose streams are interleaved in registers"},
 };
 

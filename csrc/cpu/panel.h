@@ -1,14 +1,14 @@
 // panel: many tokens. Vectors run along N.
 //
 // A task computes `tile_m` rows of A for a span of up to kMaxPanelTokens tokens. A block is one
-// k_tile of one panel (up to four vectors of tokens side by side) of packed activations; it stays
-// in L1 while all rows of the task are multiplied with it. For each k_tile the rows' kept values
-// become units of 32 bits and their metadata offsets into a block, once for all panels of the span.
-// The inner loop broadcasts a unit and multiplies it with what lies at its offset: pruned weights
-// take no part.
+// k_tile of one panel (up to some vectors of tokens side by side) of packed activations; it stays
+// in L1 while all rows of the task are multiplied with it. For each chunk of k_tiles the rows' kept
+// values become units of 32 bits, side by side, once for all panels of the span. The inner loop
+// looks up where a byte of metadata finds its two groups' activations in the block, broadcasts a
+// unit and multiplies it with what lies there: pruned weights take no part.
 //
 // What a unit is, and how activations are packed for it, is the Form's to say: a kept value as a
-// lane (panel_lanes.h), the pair that a group keeps, or the pairs of two groups (panel_pairs.h).
+// lane (panel_lanes.h), or two halves of 16 bits (panel_pairs.h).
 //
 // Packed activations: [panel][group, a whole number of steps][a vector of each of its streams].
 // Accumulators of a task are [panel][row][token] on the stack (L2) between k_tiles.
@@ -22,6 +22,7 @@
 #include "core/plan.h"
 #include "cpu/epilogue.h"
 #include "cpu/kernel.h"
+#include "cpu/panel_weights.h"
 
 namespace sparse_gemm::cpu {
 
@@ -30,34 +31,29 @@ struct Panel {
   using Simd = typename Form::Simd;
   using Lane = typename Simd::Lane;
   using Vector = typename Simd::Vector;
+  using Offsets = typename Form::Offsets;
   static constexpr int kRows = kTile.rows;
   static constexpr int kVectors = kTile.columns;
   static constexpr int64_t kPanelTokens = kVectors * Simd::kLanes;
   static constexpr int64_t kMaxPanels = kMaxPanelTokens / kPanelTokens;
   static constexpr int kStepBytes = 16;  // of weights: four units
   static constexpr int kStepGroups = Form::kLayout.step_groups;
-  static constexpr int kOffsetsPerStep = kStepGroups * Form::kOffsetsPerGroup;
+  static constexpr int kStepMetadata = kStepGroups / 2;
   static constexpr int64_t kMaxSteps = Form::kLayout.max_groups / kStepGroups;
   static constexpr int64_t kCacheLine = 64;
   static_assert(Form::kLayout.max_groups % kStepGroups == 0, "k_tiles are whole steps");
 
-  // A chunk of the task's rows: what the inner loop wants, ready to use.
+  // A chunk of the task's rows, whole steps: where rows are read from as they are stored, many of
+  // them at once fall into the same sets of the caches.
   struct Unpacked {
-    alignas(64) char units[kMaxPanelTileM * kMaxSteps * kStepBytes];
-    alignas(64) uint16_t offsets[kMaxPanelTileM * kMaxSteps * kOffsetsPerStep];
-
-    SPARSE_GEMM_INLINE char* units_of(int64_t row, int64_t step) {
-      return units + (row * kMaxSteps + step) * kStepBytes;
-    }
-    SPARSE_GEMM_INLINE uint16_t* offsets_of(int64_t row, int64_t step) {
-      return offsets + (row * kMaxSteps + step) * kOffsetsPerStep;
-    }
+    alignas(64) char units[kMaxPanelTileM][kMaxSteps * kStepBytes];
+    uint8_t metadata[kMaxPanelTileM][kMaxSteps * kStepMetadata];
   };
 
   // The steps of one k_tile in it.
   struct Steps {
-    const char* units;
-    const uint16_t* offsets;
+    const Unpacked& rows;
+    int64_t first;
     int64_t count;
   };
 
@@ -77,46 +73,53 @@ struct Panel {
     return round_up(num_groups(problem.a.pattern, problem.k), kStepGroups);
   }
 
-  // Groups [group, +groups) of each row, a k_tile's worth each time: offsets count from its start.
-  // `group` is a whole number of k_tiles, so that metadata starts at a byte. Groups that the last
-  // step lacks are zeros times the zeros packed for them.
+  // Groups [group, +groups) of each row. `group` is a whole number of k_tiles, so that metadata
+  // starts at a byte. Groups that the last step lacks are zeros times the zeros packed for them.
   template <typename Weights>
   static void unpack(const typename Weights::Matrix& a, int64_t rows, int64_t group, int64_t groups,
-                     const Plan& plan, Unpacked* out) {
-    const int64_t tile_groups = plan.k_tile / kGroupSize;
+                     Unpacked* out) {
     const int64_t last = groups / kStepGroups;
     const bool is_ragged = groups % kStepGroups != 0;
-    const auto padding = static_cast<uint16_t>((groups % tile_groups) * plan.panel_vectors *
-                                               Form::kLayout.group_bytes);
     for (int64_t r = 0; r < rows; ++r) {
       if (is_ragged) {
-        std::memset(out->units_of(r, last), 0, kStepBytes);
-        std::fill_n(out->offsets_of(r, last), kOffsetsPerStep, padding);
+        std::memset(out->units[r] + last * kStepBytes, 0, kStepBytes);
+        std::memset(out->metadata[r] + last * kStepMetadata, 0, kStepMetadata);
       }
-      Weights::unpack(a, r, 2 * group, 2 * groups, out->units_of(r, 0));
-      for (int64_t g = 0; g < groups; g += tile_groups) {
-        Form::store_offsets(a.metadata_at(r, 2 * (group + g)), std::min(tile_groups, groups - g),
-                            plan.panel_vectors, out->offsets_of(r, g / kStepGroups));
-      }
+      Weights::unpack(a, r, 2 * group, 2 * groups, out->units[r]);
+      copy_piece<8>(a.metadata_at(r, 2 * group), ceil_div(groups, 2), out->metadata[r]);
     }
   }
 
-  // The block to come, of which each row's work brings a share into L2.
-  struct NextBlock {
-    const char* begin;
+  // What comes next, of which each row's work brings a share into L2: a block, and of its own row
+  // the weights [first, first + kept) where those are told.
+  template <typename Matrix>
+  struct Next {
+    const char* block;
     int64_t lines_per_row;
+    const Matrix& a;
+    int64_t first;
+    int64_t kept;
 
     SPARSE_GEMM_INLINE void prefetch(int64_t row, int64_t rows) const {
-      const char* line = begin + row * lines_per_row * kCacheLine;
+      const char* line = block + row * lines_per_row * kCacheLine;
       for (int64_t i = 0; i < rows * lines_per_row; ++i) {
         __builtin_prefetch(line + i * kCacheLine, 0, 2);
       }
+      if (kept == 0) return;
+      for (int64_t r = row; r < row + rows; ++r) a.prefetch(r, first, kept);
     }
+  };
+
+  // A block and how its units are found.
+  struct Block {
+    const char* begin;
+    const Offsets& offsets;
+    int64_t byte_stride;  // of the groups that one byte of metadata has
   };
 
   // sums[r][v] += R rows of a block's weights times V vectors of tokens.
   template <int R, int V>
-  static void multiply_rows(const Steps& a, int64_t row, const char* block, Lane* sums) {
+  static void multiply_rows(const Steps& a, int64_t row, const Block& block, Lane* sums) {
     Vector sum[R][V];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -125,16 +128,18 @@ struct Panel {
         sum[r][v] = Simd::load(sums + r * kPanelTokens + v * Simd::kLanes);
       }
     }
-    const char* units = a.units + row * kMaxSteps * kStepBytes;
-    const uint16_t* offsets = a.offsets + row * kMaxSteps * kOffsetsPerStep;
+    const char* units = a.rows.units[row] + a.first * kStepBytes;
+    const uint8_t* metadata = a.rows.metadata[row] + a.first * kStepMetadata;
+    const char* x = block.begin;
 #pragma GCC unroll 1
     for (int64_t step = 0; step < a.count; ++step) {
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         Form::template multiply_step<V>(units + (r * kMaxSteps + step) * kStepBytes,
-                                        offsets + (r * kMaxSteps + step) * kOffsetsPerStep, block,
-                                        sum[r]);
+                                        metadata + (r * kMaxSteps + step) * kStepMetadata,
+                                        block.offsets, x, block.byte_stride, sum[r]);
       }
+      x += kStepMetadata * block.byte_stride;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -145,9 +150,9 @@ struct Panel {
     }
   }
 
-  template <int V>
-  static void multiply_block(const Steps& a, int64_t rows, const char* block, const NextBlock& next,
-                             Lane* sums) {
+  template <int V, typename Matrix>
+  static void multiply_block(const Steps& a, int64_t rows, const Block& block,
+                             const Next<Matrix>& next, Lane* sums) {
     int64_t r = 0;
     for (; r + kRows <= rows; r += kRows) {
       next.prefetch(r, kRows);
@@ -160,9 +165,9 @@ struct Panel {
   }
 
   // As many vectors as hold `tokens`, at most a panel's.
-  template <int V = Form::kLayout.step_vectors>
-  static void multiply_tokens(int64_t tokens, const Steps& a, int64_t rows, const char* block,
-                              const NextBlock& next, Lane* sums) {
+  template <int V = Form::kLayout.step_vectors, typename Matrix>
+  static void multiply_tokens(int64_t tokens, const Steps& a, int64_t rows, const Block& block,
+                              const Next<Matrix>& next, Lane* sums) {
     if constexpr (V < kVectors) {
       if (tokens > V * Simd::kLanes) {
         return multiply_tokens<V + Form::kLayout.step_vectors>(tokens, a, rows, block, next, sums);
@@ -196,16 +201,20 @@ struct Panel {
     }
   }
 
-  // One k_tile for all panels of the span.
+  // One k_tile for all panels of the span. `next` has the block that follows the last panel's, and
+  // weights.
+  template <typename Matrix>
   static void multiply_tile(const Steps& a, int64_t rows, TokenSpan tokens, const Layout& layout,
-                            const char* tile, const char* next_tile, int64_t block_bytes,
+                            const Offsets& offsets, const char* tile, Next<Matrix> next,
                             Lane* sums) {
-    const int64_t lines_per_row = ceil_div(block_bytes, kCacheLine * rows);
+    const char* next_tile = next.block;
     const char* block = tile;
     for (int64_t token = 0; token < tokens.count; token += layout.panel_tokens) {
       const bool is_last = token + layout.panel_tokens >= tokens.count;
-      const NextBlock next{is_last ? next_tile : block + layout.panel_bytes, lines_per_row};
-      multiply_tokens(tokens.count - token, a, rows, block, next, sums);
+      next.block = is_last ? next_tile : block + layout.panel_bytes;
+      multiply_tokens(tokens.count - token, a, rows, {block, offsets, 2 * layout.group_bytes}, next,
+                      sums);
+      next.kept = 0;
       block += layout.panel_bytes;
       sums += kMaxPanelTileM * kPanelTokens;
     }
@@ -215,34 +224,36 @@ struct Panel {
   static void multiply(const Problem& problem, const Plan& plan, TokenSpan tokens, int64_t m_begin,
                        int64_t rows, const void* packed) {
     alignas(64) Lane sums[kMaxPanels][kMaxPanelTileM * kPanelTokens];
-    Unpacked a;
-    const typename Weights::Matrix matrix(problem, m_begin);
+    Unpacked unpacked;
+    const typename Weights::Matrix a(problem, m_begin);
     const Layout layout(problem, plan);
+    const Offsets offsets = Form::offsets(plan.panel_vectors);
     const char* panels = static_cast<const char*>(packed);
     const int64_t all_groups = num_groups(problem.a.pattern, problem.k);
     const int64_t tile_groups = plan.k_tile / kGroupSize;
     const int64_t chunk_groups = Form::kLayout.max_groups / tile_groups * tile_groups;
+    const int64_t block_bytes = tile_groups * layout.group_bytes;
 
     const int64_t num_panels = ceil_div(tokens.count, layout.panel_tokens);
     for (int64_t r = 0; r < rows; ++r) {
-      const Lane first = Form::first_sum(matrix, r);
+      const Lane first = Form::first_sum(a, r);
       for (int64_t panel = 0; panel < num_panels; ++panel) {
         std::fill_n(sums[panel] + r * kPanelTokens, layout.panel_tokens, first);
       }
     }
     for (int64_t chunk = 0; chunk < all_groups; chunk += chunk_groups) {
       const int64_t end = std::min(chunk + chunk_groups, all_groups);
-      unpack<Weights>(matrix, rows, chunk, end - chunk, plan, &a);
-      const int64_t next_groups = std::min(chunk_groups, all_groups - end);
-      for (int64_t r = 0; r < rows; ++r) matrix.prefetch(r, 2 * end, 2 * next_groups);
+      unpack<Weights>(a, rows, chunk, end - chunk, &unpacked);
       for (int64_t group = chunk; group < end; group += tile_groups) {
-        const int64_t step = (group - chunk) / kStepGroups;
-        const Steps steps{a.units_of(0, step), a.offsets_of(0, step),
+        const Steps steps{unpacked, (group - chunk) / kStepGroups,
                           ceil_div(std::min(tile_groups, end - group), kStepGroups)};
-        const int64_t next = group + tile_groups < all_groups ? group + tile_groups : group;
-        multiply_tile(steps, rows, tokens, layout, panels + group * layout.group_bytes,
-                      panels + next * layout.group_bytes, tile_groups * layout.group_bytes,
-                      sums[0]);
+        const int64_t next_tile = group + tile_groups < all_groups ? group + tile_groups : group;
+        const int64_t ahead = std::min(group + chunk_groups, all_groups);
+        const Next<typename Weights::Matrix> next{
+            panels + next_tile * layout.group_bytes, ceil_div(block_bytes, kCacheLine * rows), a,
+            2 * ahead, 2 * std::min(tile_groups, all_groups - ahead)};
+        multiply_tile(steps, rows, tokens, layout, offsets, panels + group * layout.group_bytes,
+                      next, sums[0]);
       }
     }
     for (int64_t panel = 0; panel < num_panels; ++panel) {

@@ -2,7 +2,7 @@
 // products of pairs, bfloat16 and int8.
 //
 // A unit is one kept value; a block holds the four rows of each group, K-major: lanes
-// [group][position][vector]. Offsets lead to the row that a value's metadata names.
+// [group][position][vector].
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "cpu/configs.h"
 #include "cpu/kernel.h"
 #include "cpu/pack.h"
+#include "cpu/panel_offsets.h"
 
 namespace sparse_gemm::cpu {
 
@@ -19,7 +20,7 @@ struct LanesForm {
   using Lane = typename Simd::Lane;
   using Vector = typename Simd::Vector;
   static constexpr PanelLayout kLayout = lane_layout(Simd::kLanes);
-  static constexpr int kOffsetsPerGroup = 2;
+  using Offsets = ByteOffsets<4>;
   static constexpr int64_t kPackedGroups = 32;  // at once
   static constexpr int64_t kVectorBytes = sizeof(Vector);
 
@@ -28,32 +29,19 @@ struct LanesForm {
     return 0;
   }
 
-  static SPARSE_GEMM_INLINE void store_offsets(const uint8_t* metadata, int64_t groups,
-                                               int64_t vectors, uint16_t* out) {
-    constexpr int64_t kVectorGroups = Simd::kLanes / 2;
-    const auto stride = static_cast<uint32_t>(vectors * kVectorBytes);
-    int64_t g = 0;
-    for (; g + kVectorGroups <= groups; g += kVectorGroups) {
-      Simd::store_offsets(metadata + g / 2, static_cast<uint32_t>(kGroupSize * g), stride,
-                          out + 2 * g);
-    }
-    for (; g < groups; ++g) {
-      const unsigned nibble = metadata[g / 2] >> (4 * (g % 2));
-      const auto first = static_cast<uint32_t>(kGroupSize * g);
-      out[2 * g] = static_cast<uint16_t>((first + (nibble & 3)) * stride);
-      out[2 * g + 1] = static_cast<uint16_t>((first + ((nibble >> 2) & 3)) * stride);
-    }
-  }
+  static Offsets offsets(int64_t vectors) { return offsets_of_positions(vectors * kVectorBytes); }
 
   // Two groups: four units, and V vectors of tokens for each.
   template <int V>
-  static SPARSE_GEMM_INLINE void multiply_step(const char* units, const uint16_t* offsets,
-                                               const char* block, Vector* sum) {
+  static SPARSE_GEMM_INLINE void multiply_step(const char* units, const uint8_t* metadata,
+                                               const Offsets& offsets, const char* block, int64_t,
+                                               Vector* sum) {
+    const auto found = offsets.find(metadata[0]);
     const auto four = Simd::load_four(units);
-    multiply<V>(Simd::template one_of_four<0>(four), block + offsets[0], sum);
-    multiply<V>(Simd::template one_of_four<1>(four), block + offsets[1], sum);
-    multiply<V>(Simd::template one_of_four<2>(four), block + offsets[2], sum);
-    multiply<V>(Simd::template one_of_four<3>(four), block + offsets[3], sum);
+    multiply<V>(Simd::template one_of_four<0>(four), block + found.template at<0>(), sum);
+    multiply<V>(Simd::template one_of_four<1>(four), block + found.template at<1>(), sum);
+    multiply<V>(Simd::template one_of_four<2>(four), block + found.template at<2>(), sum);
+    multiply<V>(Simd::template one_of_four<3>(four), block + found.template at<3>(), sum);
   }
   template <int V>
   static SPARSE_GEMM_INLINE void multiply(Vector weight, const char* x, Vector* sum) {

@@ -10,6 +10,16 @@
 
 namespace sparse_gemm::cpu {
 
+// A short piece, in whole vectors as far as they go: a call of memcpy takes longer than the copy.
+template <int64_t kVector>
+SPARSE_GEMM_INLINE void copy_piece(const void* source, int64_t bytes, void* target) {
+  const char* from = static_cast<const char*>(source);
+  char* to = static_cast<char*>(target);
+  int64_t i = 0;
+  for (; i + kVector <= bytes; i += kVector) std::memcpy(to + i, from + i, kVector);
+  if (i < bytes) std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
+}
+
 // A unit is a lane of Simd: what the few-token kernels read, stored for use many times over.
 template <typename Simd, typename T, typename Dense, bool kScaled>
 struct LaneWeights {
@@ -42,7 +52,7 @@ struct PairWeights {
   static SPARSE_GEMM_INLINE void unpack(const Matrix& a, int64_t row, int64_t first, int64_t count,
                                         char* units) {
     if constexpr (std::is_same_v<T, Dense>) {
-      std::memcpy(units, a.values_at(row, first), static_cast<size_t>(count) * sizeof(T));
+      copy_piece<64>(a.values_at(row, first), count * static_cast<int64_t>(sizeof(T)), units);
     } else {
       constexpr int64_t kVector = 2 * Simd::kLanes;
       const int64_t whole = count / kVector * kVector;

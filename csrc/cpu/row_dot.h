@@ -7,6 +7,9 @@
 // sums. The pruned weights cost nothing; a step's positions and weights serve kTokens tokens, its
 // activations kRows rows. How that is done for a type is its form's matter (row_forms.h).
 //
+// A row is a stream of a few KiB, too short for hardware that learns streams: the rows to come are
+// prefetched into L2.
+//
 // Packed activations: blocks of kTokens tokens (the last one: of as many as there are), each
 // [step][token][2 * kKept], so that a block is read from front to back whatever K is; zeros from K
 // on.
@@ -34,6 +37,7 @@ struct RowDot {
   static constexpr int kRows = kTile.rows;
   static constexpr int kTokens = kTile.columns;
   static constexpr int64_t kStepK = 2 * Form::kKept;
+  static constexpr int kIntoL2 = 2;  // of __builtin_prefetch: into L1 as well is slower
   static_assert(kMaxStepK % kStepK == 0, "the planner pads K to kMaxStepK");
 
   // One step of R rows and T tokens, from kept value i of `a` on.
@@ -41,6 +45,7 @@ struct RowDot {
   static SPARSE_GEMM_INLINE void step(const Matrix& a, int64_t i, const Packed* x,
                                       Sum (&sums)[R][T]) {
     for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(a.values_at(r + R, i), 0, kIntoL2);
       const Weights weights = Form::weights(a, r, i);
       const auto index = Form::indices(a.metadata_at(r, i));
       for (int t = 0; t < T; ++t) {
@@ -152,6 +157,15 @@ struct RowDot {
     }
   }
 
+  // Of kRows rows. Their values are prefetched step by step.
+  static SPARSE_GEMM_INLINE void prefetch_metadata(const Matrix& a, int64_t row) {
+    constexpr int64_t kCacheLine = 64;
+    const uint8_t* begin = a.metadata_at(row, 0);
+    for (int64_t i = 0; i < kRows * a.metadata_stride; i += kCacheLine) {
+      __builtin_prefetch(begin + i, 0, kIntoL2);
+    }
+  }
+
   static void multiply(const Problem& problem, const Plan&, TokenSpan tokens, int64_t m_begin,
                        int64_t rows, const void* packed) {
     alignas(64) Lane tile[kMaxTileM * kMaxRowDotTokens];
@@ -161,6 +175,7 @@ struct RowDot {
     const Matrix a(problem, m_begin);
     int64_t r = 0;
     for (; r + kRows <= rows; r += kRows) {
+      prefetch_metadata(a, r + kRows);
       dot_tokens<kRows>(width, a.from_row(r), x, row_k, tile + r * width);
     }
     for (; r < rows; ++r) dot_tokens<1>(width, a.from_row(r), x, row_k, tile + r * width);

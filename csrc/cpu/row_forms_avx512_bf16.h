@@ -117,7 +117,9 @@ struct Int8Form {
                                              Sum sum) {
     const __m512i picked =
         _mm512_permutex2var_epi8(_mm512_loadu_si512(x), index, _mm512_loadu_si512(x + kKept));
-    return _mm512_dpbusd_epi32(sum, picked, weights);
+    // Through the intrinsic, GCC 12 copies each sum twice and keeps some of them in memory.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(picked), "v"(weights));
+    return sum;
   }
 
   static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,

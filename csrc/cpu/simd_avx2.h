@@ -28,17 +28,6 @@ struct Avx2Base {
         _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(bits), shifts), _mm256_set1_epi32(3));
     return _mm256_or_si256(position, group_start);
   }
-  static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
-                            uint16_t* out) {
-    const int low = static_cast<int>(first);
-    const int high = low + kLanes;  // lanes 4 to 7: groups 2 and 3
-    const __m256i start = _mm256_setr_epi32(low, low, low, low, high, high, high, high);
-    const __m256i row = _mm256_add_epi32(indices(metadata), start);
-    const __m256i offset = _mm256_mullo_epi32(row, _mm256_set1_epi32(static_cast<int>(stride)));
-    const __m128i packed =
-        _mm_packus_epi32(_mm256_castsi256_si128(offset), _mm256_extracti128_si256(offset, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), packed);
-  }
   static void transpose(const uint32_t* rows, int64_t row_stride, uint32_t* columns,
                         int64_t column_stride) {
     for (int i = 0; i < kLanes; ++i) {

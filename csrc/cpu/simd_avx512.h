@@ -30,14 +30,6 @@ struct Avx512Base {
     const __m512i shifted = _mm512_srlv_epi32(_mm512_set1_epi32(static_cast<int>(bits)), shifts);
     return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi32(3), group_start, kOrOfAnd);
   }
-  static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
-                            uint16_t* out) {
-    const __m512i row =
-        _mm512_add_epi32(indices(metadata), _mm512_set1_epi32(static_cast<int>(first)));
-    const __m512i offset = _mm512_mullo_epi32(row, _mm512_set1_epi32(static_cast<int>(stride)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(offset));
-  }
-
   // Neighbouring rows are interleaved, by 32 and by 64 bits: four rows' elements of a column then
   // lie in one of the 128-bit quarters, which the last two steps collect.
   static void transpose(const uint32_t* rows, int64_t row_stride, uint32_t* columns,

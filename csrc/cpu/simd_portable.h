@@ -5,11 +5,10 @@
 // below. `indices` reads the metadata of kLanes kept values (kLanes / 2 groups of 2:4) and `select`
 // picks, from the 2 * kLanes dense elements of those groups, the ones whose weights were kept;
 // `add_up` adds the lanes of each of four vectors, in an order that depends on nothing.
-// `store_offsets` writes (first + position) * stride for each of the kLanes values. `load_four`
-// holds four 32-bit units, 16-byte aligned, and `one_of_four` broadcasts one of them; `transpose`
-// turns kLanes rows of kLanes 32-bit units into columns. Float lanes also have `multiply`,
-// `broadcast_widened` (of one 16-bit float), and rounding to 16 bits and back, and `widen` takes
-// every type that weights are stored as.
+// `load_four` holds four 32-bit units, 16-byte aligned, and `one_of_four` broadcasts one of them;
+// `transpose` turns kLanes rows of kLanes 32-bit units into columns. Float lanes also have
+// `multiply`, `broadcast_widened` (of one 16-bit float), and rounding to 16 bits and back, and
+// `widen` takes every type that weights are stored as.
 #pragma once
 
 #include <cstdint>
@@ -49,13 +48,6 @@ struct Portable {
     const uint8_t high = metadata[0] >> 4;
     return {{static_cast<uint8_t>(low & 3), static_cast<uint8_t>(low >> 2),
              static_cast<uint8_t>(4 + (high & 3)), static_cast<uint8_t>(4 + (high >> 2))}};
-  }
-  static void store_offsets(const uint8_t* metadata, uint32_t first, uint32_t stride,
-                            uint16_t* out) {
-    const Index index = indices(metadata);
-    for (int i = 0; i < kLanes; ++i) {
-      out[i] = static_cast<uint16_t>((first + index.position[i]) * stride);
-    }
   }
   static Vector load_four(const void* units) { return load(static_cast<const Lane*>(units)); }
   template <int I>

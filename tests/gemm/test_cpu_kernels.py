@@ -18,10 +18,10 @@ FLOATS = (np.float32, np.float16, ml_dtypes.bfloat16)
 DTYPES = (*FLOATS, np.int8)
 
 # Around the bounds of the kernels: a vector (4, 8, 16), a row tile (2, 4), a task (64 rows, 128 of
-# a panel), the last row_dot token count (16, 32), a panel (16, 32, 64 tokens), a span of tokens
-# (256), a k_tile (64, 96, 128), a chunk of them (192, 256).
+# a panel), the last row_dot token count (16, 32), a panel (16, 32, 64, 128 tokens), a span of
+# tokens (256), a k_tile (96, 128, 192), a chunk of them (192, 384).
 M_EDGES = (1, 2, 3, 5, 63, 64, 65, 129)
-N_EDGES = (1, 2, 4, 5, 16, 17, 32, 33, 49, 65, 255, 257)
+N_EDGES = (1, 2, 4, 5, 16, 17, 32, 33, 49, 65, 129, 255, 257)
 K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129, 391)
 
 
