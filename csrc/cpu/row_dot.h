@@ -16,6 +16,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -107,8 +108,11 @@ struct RowDot {
   template <int kCount>
   static SPARSE_GEMM_INLINE void add_up(const Sum (&sums)[kCount], Lane* out) {
     static_assert(kCount <= 4 && kTokens == 4, "four vectors are added up at a time");
-    Sum four[4];
-    for (int i = 0; i < 4; ++i) four[i] = i < kCount ? sums[i < kCount ? i : 0] : Form::zero();
+    using Vector = typename Simd::Vector;
+    Vector four[4];
+    for (int i = 0; i < 4; ++i) {
+      four[i] = std::bit_cast<Vector>(i < kCount ? sums[i < kCount ? i : 0] : Form::zero());
+    }
     Simd::add_up(four, out);
   }
 

@@ -88,7 +88,9 @@ struct Int8Form {
   using Dense = int8_t;
   using Packed = uint8_t;
   using Matrix = StoredRows<int8_t>;
-  using Sum = __m512i;
+  // Not __m512i, whose elements are of 64 bits: GCC 12 would copy each sum twice for each product,
+  // and keep some of them in memory.
+  typedef int32_t Sum __attribute__((vector_size(64), aligned(64)));
   using Weights = __m512i;
   using Index = __m512i;
   static constexpr int64_t kKept = 64;
@@ -98,7 +100,7 @@ struct Int8Form {
   static SPARSE_GEMM_INLINE int32_t first_sum(const Matrix& a, int64_t row) {
     return Simd::first_sum(a.values_at(row, 0), a.kept);
   }
-  static SPARSE_GEMM_INLINE Sum zero() { return _mm512_setzero_si512(); }
+  static SPARSE_GEMM_INLINE Sum zero() { return Sum{}; }
   static SPARSE_GEMM_INLINE Weights weights(const Matrix& a, int64_t row, int64_t i) {
     return _mm512_loadu_si512(a.values_at(row, i));
   }
@@ -117,9 +119,7 @@ struct Int8Form {
                                              Sum sum) {
     const __m512i picked =
         _mm512_permutex2var_epi8(_mm512_loadu_si512(x), index, _mm512_loadu_si512(x + kKept));
-    // Through the intrinsic, GCC 12 copies each sum twice and keeps some of them in memory.
-    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(picked), "v"(weights));
-    return sum;
+    return (Sum)_mm512_dpbusd_epi32((__m512i)sum, picked, weights);
   }
 
   static SPARSE_GEMM_INLINE void pack(const Dense* source, int64_t stride, int64_t count,

@@ -12,12 +12,11 @@ struct Avx512Bf16Streams {
   static constexpr int64_t kVectorBytes = 64;
 
  protected:
-  // Both halves of an interleaving take the vector: the compiler would load it twice, if it were
-  // told that what it has once loaded may still lie there, and loads are what bounds the loop.
+  // Both halves of an interleaving take the vector. A plain load GCC would repeat for each, and
+  // loads are what bounds the loop; one that is called streaming it leaves alone (on ordinary
+  // memory it is a load like others), and folds the address into it, as it does not for `volatile`.
   static __m512i load_once(const char* source) {
-    __m512i vector = _mm512_load_si512(source);
-    asm("" : "+v"(vector));
-    return vector;
+    return _mm512_stream_load_si512(const_cast<char*>(source));
   }
   // Where a vector of a stream has token t of 32. In each 128-bit quarter lie four of the first
   // sixteen tokens, then four of the others: interleaving two such vectors leaves the tokens in
