@@ -29,7 +29,7 @@ struct ByteOffsets {
 };
 
 // Of each kept value: the stream of its position.
-inline ByteOffsets<4> offsets_of_positions(int64_t stream_bytes) {
+SPARSE_GEMM_INLINE ByteOffsets<4> offsets_of_positions(int64_t stream_bytes) {
   ByteOffsets<4> offsets;
   for (unsigned byte = 0; byte < 256; ++byte) {
     for (unsigned i = 0; i < 4; ++i) {
