@@ -137,10 +137,10 @@ def linear(
     if (
         _torch_shortcut is not None
         and kind.name == "torch"
-        and (x_scale is w_scale is residual is gate is out is out_dtype is None)
-        and (stream is accumulate is None and alpha == 1.0 and beta == 0.0 and backend == "auto")
+        and (residual is gate is out is stream is accumulate is None)
+        and (alpha == 1.0 and beta == 0.0 and backend == "auto")
     ):
-        y = _torch_shortcut(x, a, bias, activation)
+        y = _torch_shortcut(x, a, bias, activation, w_scale, x_scale, out_dtype)
         if y is not None:
             return y
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)

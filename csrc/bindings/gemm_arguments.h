@@ -3,7 +3,8 @@
 // They are the calls whose overhead users feel, so they take CPython's vectorcall arguments as they
 // come: pybind11's own conversion of so many arguments costs several times what a small layer
 // takes. All are ints (a pointer or an enum is its number) but the last: an Epilogue or None, which
-// replaces bias and activation where there is more to say, and for `cuda_gemm` a callable after it.
+// replaces bias, activation and scales where there is more to say, and for `cuda_gemm` a callable
+// after it.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -46,6 +47,10 @@ enum GemmArgument : Py_ssize_t {
   kBiasDType,
   kBiasStride,
   kActivation,
+  kScaleM,
+  kScaleMStride,
+  kScaleN,
+  kScaleNStride,
   kAccumulateInF16,
   kNumProblemArguments,
 };
@@ -105,6 +110,8 @@ inline Problem problem_of(const int64_t* ints) {
   problem.epilogue.bias =
       vector_operand(ints[kBias], dtype_of(ints[kBiasDType]), ints[kBiasStride]);
   problem.epilogue.activation = enum_of<Activation>(ints[kActivation], kNumActivations);
+  problem.epilogue.scale_m = vector_operand(ints[kScaleM], DType::kFloat32, ints[kScaleMStride]);
+  problem.epilogue.scale_n = vector_operand(ints[kScaleN], DType::kFloat32, ints[kScaleNStride]);
   return problem;
 }
 

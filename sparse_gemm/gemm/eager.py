@@ -31,8 +31,9 @@ from sparse_gemm.gemm.epilogue import (
     set_matrices,
 )
 
-# What `_C.gemm` takes for a bias (address, dtype, stride) and an activation: the epilogue has them.
-_NO_BIAS_NOR_ACTIVATION = (0, int(_C.DType.float32), 1, int(_C.Activation.none))
+# What `_C.gemm` takes for a bias (address, dtype, stride), an activation and two scales (address,
+# stride): the epilogue has them.
+_NO_TERMS = (0, int(_C.DType.float32), 1, int(_C.Activation.none), 0, 0, 0, 0)
 _FLOAT16 = int(_C.DType.float16)
 _PACKED = tuple(int(dtype) for dtype in PACKED_DTYPES)
 
@@ -231,7 +232,7 @@ def _multiply(
         kind.codes[d.dtype],
         *d_strides[-2:],
         d_strides[0] if d.ndim > 2 else 0,
-        *_NO_BIAS_NOR_ACTIVATION,
+        *_NO_TERMS,
         types.sums_in_float16,
     )
     if a._cuda == CPU:

@@ -19,24 +19,28 @@ from sparse_gemm.arrays.devices import CPU
 from sparse_gemm.arrays.torch_state import PLAIN_TYPES, is_watched, prefers_float16_sums
 from sparse_gemm.format.tensor import Sparse24Tensor
 from sparse_gemm.gemm import type_rules
-from sparse_gemm.gemm.epilogue import ACTIVATION_CODES, ACTIVATIONS
+from sparse_gemm.gemm.epilogue import ACTIVATION_CODES
 
 # Torch without CUDA lacks it, and has no tensor that would ask for it.
 _current_stream: Callable[[int], int] = getattr(torch._C, "_cuda_getCurrentRawStream", lambda _: 0)
-_TYPES = {
-    torch.float32: _C.DType.float32,
-    torch.float16: _C.DType.float16,
-    torch.bfloat16: _C.DType.bfloat16,
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+_CODES = {
+    torch.float32: int(_C.DType.float32),
+    torch.float16: int(_C.DType.float16),
+    torch.bfloat16: int(_C.DType.bfloat16),
+    torch.int8: int(_C.DType.int8),
+    torch.int32: int(_C.DType.int32),  # of results only
 }
-_CODES = {native: int(code) for native, code in _TYPES.items()}
 _FLOAT16 = int(_C.DType.float16)
 _NO_GROUPS = (0, _FLOAT16, 0, 0)  # no scales of groups, and no batch of A
+_NO_BIAS = (0, _FLOAT16, 1)
+_NO_SCALE = (0, 0)
 # Numbers of A's pattern and type -> types of x that a plain call may have.
 _TYPES_OF_X = {
     (int(pattern), int(dtype)): frozenset(
         native
-        for native, code in _CODES.items()
-        if any(int(dense) == code for dense in type_rules.dense_types(pattern, dtype))
+        for native in (*_FLOATS, torch.int8)
+        if any(int(dense) == _CODES[native] for dense in type_rules.dense_types(pattern, dtype))
     )
     for pattern in _C.Pattern.__members__.values()
     for dtype in _C.DType.__members__.values()
@@ -47,43 +51,69 @@ def _is_on(x: Tensor, cuda_index: int) -> bool:
     return x.is_cuda and x.get_device() == cuda_index
 
 
-def _is_plain(
-    term: Tensor, dtype: torch.dtype, m: int, device: int, records_gradients: bool
-) -> bool:
-    """Whether a bias or scale is [m] as its memory is, of that type and on that device."""
+def _is_plain(term: Tensor, device: int, records_gradients: bool) -> bool:
+    """Whether a bias or a scale is as its memory is, and on that device."""
     return (
         type(term) in PLAIN_TYPES
-        and term.dtype is dtype
-        and term.shape == (m,)
         and (term.is_cpu if device == CPU else _is_on(term, device))
         and (term.is_contiguous() and not term.is_neg())
         and not (records_gradients and term.requires_grad)
     )
 
 
-def _epilogue(row_scale: Tensor, bias: Tensor | None, activation: str | None) -> _C.Epilogue:
-    """What takes the place of bias and activation where each row has a factor."""
-    epilogue = _C.Epilogue()
-    epilogue.scale_m = _C.VectorOperand(row_scale.data_ptr(), _C.DType.float32, 1)
-    epilogue.activation = ACTIVATIONS[activation]
-    if bias is not None:
-        epilogue.bias = _C.VectorOperand(bias.data_ptr(), _TYPES[bias.dtype], 1)
-    return epilogue
+def _bias(term: Tensor, m: int, device: int, records_gradients: bool) -> tuple[int, ...] | None:
+    """What `_C.gemm` takes for it, or None."""
+    if not (_is_plain(term, device, records_gradients) and term.shape == (m,)):
+        return None
+    dtype = term.dtype
+    return (term.data_ptr(), _CODES[dtype], 1) if dtype in _FLOATS else None
+
+
+def _scale(
+    term: Tensor, shape: tuple[int, ...], device: int, records_gradients: bool
+) -> tuple[int, int] | None:
+    """What `_C.gemm` takes for factors along `shape`, or for one for all; or None."""
+    if not (_is_plain(term, device, records_gradients) and term.dtype is torch.float32):
+        return None
+    found = term.shape
+    if found.numel() == 1:
+        return term.data_ptr(), 0
+    return (term.data_ptr(), 1) if found in (shape, (*shape, 1)) else None
+
+
+def _result_type(
+    dtype: torch.dtype, is_exact: bool, out_dtype: torch.dtype | None
+) -> torch.dtype | None:
+    """Of a product with an x of type `dtype`, or None. `is_exact`: there are no terms."""
+    is_integer = dtype is torch.int8
+    if out_dtype is None:
+        out_dtype = dtype if not is_integer else torch.int32 if is_exact else torch.float32
+    if out_dtype is torch.int32 and not (is_integer and is_exact):
+        return None
+    return out_dtype if type(out_dtype) is torch.dtype and out_dtype in _CODES else None
 
 
 def linear(
-    x: Tensor, a: Sparse24Tensor, bias: Tensor | None, activation: str | None
+    x: Tensor,
+    a: Sparse24Tensor,
+    bias: Tensor | None,
+    activation: str | None,
+    w_scale: Tensor | None = None,
+    x_scale: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
 ) -> Tensor | None:
-    """act(x [..., K] @ A.T + bias), or None if there is anything to decide or complain about."""
+    """act(x_scale * w_scale * (x [..., K] @ A.T) + bias), or None if there is anything to decide or
+    to complain about."""
     if is_watched() or type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor:
         return None
     dtype, shape, values, device = x.dtype, x.shape, a._values, a._cuda
-    code, a_code = _CODES.get(dtype), a._dtype_number
+    code, a_code, group_scales = _CODES.get(dtype), a._dtype_number, a._group_scales
     if (
         code is None
         or len(a.shape) != 2
         or dtype not in _TYPES_OF_X[a._pattern_number, a_code]
         or (dtype is torch.float32 and device != CPU)  # for tf32 there are settings to ask for
+        or (dtype is torch.int8 and group_scales is not None)
         or type(values) is not Tensor
         or not shape
         or shape[-1] != a.shape[1]
@@ -91,6 +121,7 @@ def linear(
         or x.layout is not torch.strided
         or x.is_neg()
         or not x.is_contiguous()
+        or (activation is not None and type(activation) is not str)
         or activation not in ACTIVATION_CODES
     ):
         return None
@@ -98,34 +129,39 @@ def linear(
     if records_gradients and x.requires_grad:
         return None
     m, k = a.shape
-    if bias is not None and not _is_plain(bias, dtype, m, device, records_gradients):
+    if w_scale is None:
+        w_scale = a._row_scale
+    is_exact = bias is None and activation is None and w_scale is None and x_scale is None
+    result = _result_type(dtype, is_exact, out_dtype)
+    bias_term: tuple[int, ...] | None = _NO_BIAS
+    scale_m: tuple[int, int] | None = _NO_SCALE
+    scale_n: tuple[int, int] | None = _NO_SCALE
+    if bias is not None:
+        bias_term = _bias(bias, m, device, records_gradients)
+    if w_scale is not None:
+        scale_m = _scale(w_scale, (m,), device, records_gradients)
+    if x_scale is not None:
+        scale_n = _scale(x_scale, shape[:-1], device, records_gradients)
+    if result is None or bias_term is None or scale_m is None or scale_n is None:
         return None
-    row_scale = a._row_scale
-    if row_scale is not None and not _is_plain(
-        row_scale, torch.float32, m, device, records_gradients
-    ):
-        return None
-    scales = a._group_scales
-    if len(shape) == 2:
+    if len(shape) == 2 and result is dtype:
         num_tokens = shape[0]
         y = x.new_empty(num_tokens, m)
     else:
         tokens = shape[:-1]
         num_tokens = tokens.numel()
-        y = x.new_empty(*tokens, m)
+        y = x.new_empty(*tokens, m, dtype=result)
     matrix = (m, k, values.data_ptr(), a._metadata.data_ptr(), a_code, a._pattern_number)
     groups = _NO_GROUPS
-    if scales is not None:
-        groups = (scales.data_ptr(), _CODES[scales.dtype], a.group_size or 0, 0)
-    dense = (num_tokens, 1, x.data_ptr(), code, 1, k, 0, y.data_ptr(), code, 1, m, 0)
-    address = 0 if bias is None else bias.data_ptr()
-    terms = (address, code, 1, ACTIVATION_CODES[activation])
-    epilogue = None if row_scale is None else _epilogue(row_scale, bias, activation)
+    if group_scales is not None:
+        groups = (group_scales.data_ptr(), _CODES[group_scales.dtype], a.group_size or 0, 0)
+    dense = (num_tokens, 1, x.data_ptr(), code, 1, k, 0, y.data_ptr(), _CODES[result], 1, m, 0)
+    terms = (*bias_term, ACTIVATION_CODES[activation], *scale_m, *scale_n)
     if device == CPU:
-        _C.gemm(*matrix, *groups, *dense, *terms, 0, torch.get_num_threads(), epilogue)
+        _C.gemm(*matrix, *groups, *dense, *terms, 0, torch.get_num_threads(), None)
     else:
         in_float16 = code == a_code == _FLOAT16 and prefers_float16_sums()
         place = (device, _current_stream(device))
         allocate = workspace.allocator(a._kind, y, device)
-        _C.cuda_gemm(*matrix, *groups, *dense, *terms, in_float16, *place, epilogue, allocate)
+        _C.cuda_gemm(*matrix, *groups, *dense, *terms, in_float16, *place, None, allocate)
     return y

@@ -298,6 +298,6 @@ def test_the_number_of_threads_does_not_change_a_bit(isa: _C.Isa, dtype: type, n
         y = np.full((n, m), 77, out_dtype)
         matrix = (m, k, a.values.ctypes.data, a.metadata.ctypes.data, code, 0, 0, 0, 0, 0)
         dense = (n, 1, x.ctypes.data, code, 1, k, 0, y.ctypes.data, out_code, 1, m, 0)
-        _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, threads, None)
+        _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, 0, 0, 0, 0, threads, None)
         results.append(y.tobytes())
     assert {*results} == {sg.linear(x, a, out_dtype=out_dtype).tobytes()}

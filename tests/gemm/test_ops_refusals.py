@@ -104,7 +104,7 @@ def test_numbers_that_name_no_enum_value_are_refused_by_the_extension() -> None:
     y = np.empty((5, 6), np.float32)
     good = [6, 10, A.values.ctypes.data, A.metadata.ctypes.data, 0, 0, 0, 0, 0, 0]
     good += [5, 1, X.ctypes.data, 0, 1, 10, 0, y.ctypes.data, 0, 1, 6, 0]
-    good += [0, 0, 1, 0, 0, 1, None]
+    good += [0, 0, 1, 0, 0, 0, 0, 0, 0, 1, None]
     _C.gemm(*good)
     np.testing.assert_array_equal(y, X @ W.T)
     for position in (4, 5, 7, 13, 18, 23, 25):
@@ -112,7 +112,7 @@ def test_numbers_that_name_no_enum_value_are_refused_by_the_extension() -> None:
             bad = [*good[:position], number, *good[position + 1 :]]
             with pytest.raises(ValueError, match="names no value"):
                 _C.gemm(*bad)
-    with pytest.raises(TypeError, match="gemm takes 29 arguments"):
+    with pytest.raises(TypeError, match="gemm takes 33 arguments"):
         _C.gemm(1)
 
 

@@ -59,7 +59,7 @@ for _ in range(5):
         m, n, k = 512, 64, 1024
         matrix = (m, k, a.values.data_ptr(), a.metadata.data_ptr(), 0, 0, 0, 0, 0, 0)
         dense = (n, 1, x.data_ptr(), 0, 1, k, 0, y.data_ptr(), 0, 1, m, 0)
-        _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, 3, None)
+        _C.gemm(*matrix, *dense, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, None)
         os._exit(0 if y.numpy().tobytes() == expected.numpy().tobytes() else 3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     work()

@@ -234,13 +234,13 @@ def test_results_repeat_bit_for_bit(device: Library) -> None:
 
 @pytest.mark.parametrize("scales", [None, "rows", "groups"])
 @pytest.mark.parametrize("leading", [(5,), (2, 3)], ids=str)
-@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("has_terms", [False, True])
 def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
     emulator: object,
     monkeypatch: pytest.MonkeyPatch,
     scales: str | None,
     leading: tuple[int, ...],
-    has_bias: bool,
+    has_terms: bool,
 ) -> None:
     """It asks for CUDA tensors; there are none on the emulated device, so it is told of some."""
     torch = pytest.importorskip("torch")
@@ -253,9 +253,11 @@ def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
     else:
         size = 64 if scales == "groups" else None
         a = sg.quantize(w, "int4", group_size=size, prune=True, backend="cuda")
-    x, bias = torch.ones(*leading, 128).half(), torch.ones(30).half() if has_bias else None
+    x = torch.ones(*leading, 128).half()
+    bias = torch.ones(30).half() if has_terms else None
+    x_scale = torch.ones(leading) if has_terms else None
     calls: list[tuple[Any, ...]] = []
-    vectors: list[tuple[Any, ...]] = []  # what becomes of bias and scale in an epilogue
+    vectors: list[tuple[Any, ...]] = []  # what becomes of bias and scales in an epilogue
 
     def vector(*arguments: Any) -> Any:
         vectors.append(arguments)
@@ -265,22 +267,22 @@ def test_the_shortcut_of_torch_hands_down_what_the_long_way_does(
     monkeypatch.setattr(_C, "VectorOperand", vector)
     monkeypatch.setattr(_C, "cuda_gemm", lambda *arguments: calls.append(arguments))
     monkeypatch.setattr(shortcut, "_is_on", lambda *_: True)
-    y = shortcut.linear(x, a, bias, "relu")
-    of_short = [vectors.pop() for _ in range(len(vectors))]
-    eager.linear(x, a, Terms(bias, "relu"), eager.Options())
+    y = shortcut.linear(x, a, bias, "relu", None, x_scale, torch.float32)
+    assert not vectors
+    terms = Terms(bias, "relu", None, x_scale)
+    eager.linear(x, a, terms, eager.Options(out_dtype=torch.float32))
     assert y is not None
     assert y.shape == (*leading, 30)
     short, long = calls
-    d, terms, epilogue = 17, slice(22, 26), -2  # of the arguments in gemm_arguments.h
+    d, code = 17, 22  # of the arguments in gemm_arguments.h
     assert short[d] == y.data_ptr()
-    relu = int(_C.Activation.relu)
-    address = 0 if bias is None else bias.data_ptr()
-    assert short[terms] == (address, 1, 1, relu)
-    if scales == "rows":
-        assert {*of_short} == {*vectors}
-        assert len(of_short) == 1 + has_bias
-        assert short[epilogue].activation == _C.Activation.relu
-    else:
-        assert short[epilogue] is None
-    same_in_both = [i for i in range(29) if i != d and not 22 <= i < 26]
+    found = {(short[code], _C.DType(short[code + 1]), short[code + 2])}
+    assert short[code + 3] == int(_C.Activation.relu)
+    found |= {
+        (address, _C.DType.float32, stride)
+        for address, stride in zip(short[26:30:2], short[27:30:2], strict=True)
+    }
+    assert {vector for vector in found if vector[0]} == {*vectors}
+    assert short[-2] is None
+    same_in_both = [i for i in range(33) if i not in (d, 31) and not 22 <= i < 30]
     assert [short[i] for i in same_in_both] == [long[i] for i in same_in_both]

@@ -27,10 +27,21 @@ def inputs(*leading: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 def both_ways(
-    x: torch.Tensor, a: sg.Sparse24Tensor, bias: torch.Tensor | None, activation: str | None
-) -> tuple[torch.Tensor | None, torch.Tensor]:
-    long = eager.linear(x, a, Terms(bias, activation), eager.Options())
-    return shortcut.linear(x, a, bias, activation), long
+    x: torch.Tensor,
+    a: sg.Sparse24Tensor,
+    bias: torch.Tensor | None = None,
+    activation: str | None = None,
+    *,
+    w_scale: torch.Tensor | None = None,
+    x_scale: torch.Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    terms = Terms(bias, activation, w_scale, x_scale)
+    long = eager.linear(x, a, terms, eager.Options(out_dtype=out_dtype))
+    short = shortcut.linear(x, a, bias, activation, w_scale, x_scale, out_dtype)
+    assert short is not None
+    assert (short.shape, short.dtype, short.stride()) == (long.shape, long.dtype, long.stride())
+    return short, long
 
 
 @pytest.mark.parametrize("activation", [None, "gelu"])
@@ -43,9 +54,6 @@ def test_the_same_bits_for_any_leading_dimensions(
     bias = torch.arange(OUT).to(dtype) if has_bias else None
     x = inputs(*leading, dtype=dtype)
     short, long = both_ways(x, sg.compress(weight(dtype)), bias, activation)
-    assert short is not None
-    assert (short.shape, short.dtype) == (long.shape, long.dtype)
-    assert short.stride() == long.stride()
     assert torch.equal(short, long)
 
 
@@ -61,36 +69,96 @@ def test_the_same_bits_for_weights_of_few_bits(
     for a in (scaled, unscaled):
         for bias in (None, torch.arange(OUT).to(dtype)):
             short, long = both_ways(inputs(*leading, dtype=dtype), a, bias, "silu")
-            assert short is not None
             assert short.dtype == dtype
             assert torch.equal(short, long)
 
 
-def turned_away() -> dict[str, Any]:
+@pytest.mark.parametrize("out_dtype", [None, *FLOATS, torch.int8], ids=str)
+@pytest.mark.parametrize("leading", [(5,), (2, 3), ()], ids=str)
+def test_the_same_bits_for_integers_and_their_scales(
+    leading: tuple[int, ...], out_dtype: torch.dtype | None
+) -> None:
+    a = sg.quantize(weight())
+    unscaled = sg.Sparse24Tensor(a.values, a.metadata, a.shape)
+    x = inputs(*leading).mul(40).round().to(torch.int8)
+    per_token = torch.rand(leading) + 0.5
+    one, bias = torch.full((1,), 0.01), torch.arange(OUT).bfloat16()
+    calls: list[tuple[sg.Sparse24Tensor, dict[str, Any]]] = [
+        (a, {}),
+        (a, {"x_scale": per_token, "bias": bias}),
+        (a, {"x_scale": per_token[..., None], "activation": "relu"}),
+        (unscaled, {"x_scale": one, "w_scale": a.scale}),
+        (a, {"w_scale": a.scale[:, None] * 2}),
+        (a, {"w_scale": one[0], "bias": bias.float()}),
+        (unscaled, {"bias": bias}),
+    ]
+    for matrix, terms in calls:
+        short, long = both_ways(x, matrix, out_dtype=out_dtype, **terms)
+        assert short.dtype == (out_dtype or torch.float32)
+        assert torch.equal(short, long)
+
+
+@pytest.mark.parametrize("out_dtype", [None, torch.int32], ids=str)
+def test_the_same_exact_integers(out_dtype: torch.dtype | None) -> None:
+    a = sg.quantize(weight())
+    exact = sg.Sparse24Tensor(a.values, a.metadata, a.shape)
+    x = inputs(7).mul(40).round().to(torch.int8)
+    short, long = both_ways(x, exact, out_dtype=out_dtype)
+    assert short.dtype is torch.int32
+    assert torch.equal(short, long)
+
+
+@pytest.mark.parametrize("out_dtype", FLOATS, ids=str)
+def test_the_same_bits_for_another_result_type(out_dtype: torch.dtype) -> None:
+    for dtype in FLOATS:
+        bias = torch.arange(OUT).to(out_dtype)
+        x, a = inputs(5, dtype=dtype), sg.compress(weight(dtype))
+        short, long = both_ways(x, a, bias, out_dtype=out_dtype)
+        assert torch.equal(short, long)
+
+
+def turned_away() -> dict[str, dict[str, Any]]:
     x, a = inputs(6), sg.compress(weight())
     int8 = sg.quantize(weight())
-    one_scale = sg.Sparse24Tensor(int8.values, int8.metadata, int8.shape, scale=torch.ones(1))
+    groups = sg.quantize(weight(), group_size=64)
+    integers = torch.ones(6, IN, dtype=torch.int8)
     batch = sg.compress(torch.stack([weight(), weight()]))
-    return {
-        "strided": (x[::2], a, None, None),
-        "strided in front": (inputs(2, 6)[:, ::2], a, None, None),
-        "K last but one": (inputs(2, IN).mT[0], a, None, None),
-        "negative by flag": (torch._neg_view(x), a, None, None),
-        "another type": (x.half(), a, None, None),
-        "integers": (torch.ones(6, IN, dtype=torch.int8), int8, None, None),
-        "another K": (x[:, :64].contiguous(), a, None, None),
-        "no dimension": (torch.ones(()), a, None, None),
-        "a gradient": (inputs(6).requires_grad_(), a, None, None),
-        "a bias of another type": (x, a, torch.ones(OUT).half(), None),
-        "a bias of another shape": (x, a, torch.ones(OUT, 1), None),
-        "no such activation": (x, a, None, "swish"),
-        "a scale for the whole matrix": (x, one_scale, None, None),
-        "a batch of matrices": (x, batch, None, None),
-        "a meta tensor": (x.to("meta"), a, None, None),
-        "no matrix": (x, weight(), None, None),
+    cases: dict[str, dict[str, Any]] = {
+        "strided": {"x": x[::2]},
+        "strided in front": {"x": inputs(2, 6)[:, ::2]},
+        "K last but one": {"x": inputs(2, IN).mT[0]},
+        "negative by flag": {"x": torch._neg_view(x)},
+        "another type": {"x": x.half()},
+        "another K": {"x": x[:, :64].contiguous()},
+        "no dimension": {"x": torch.ones(())},
+        "a gradient": {"x": inputs(6).requires_grad_()},
+        "a meta tensor": {"x": x.to("meta")},
+        "a sparse tensor": {"x": x.to_sparse()},
+        "an array of another library": {"x": x.numpy()},
+        "a bias of another shape": {"bias": torch.ones(OUT, 1)},
+        "a strided bias": {"bias": torch.ones(2 * OUT)[::2]},
+        "a bias of integers": {"bias": torch.ones(OUT, dtype=torch.int32)},
+        "a bias with a gradient": {"bias": torch.ones(OUT, requires_grad=True)},
+        "a bias of another library": {"bias": torch.ones(OUT).numpy()},
+        "no such activation": {"activation": "swish"},
+        "no name of an activation": {"activation": []},
+        "a scale of another shape": {"w_scale": torch.ones(OUT - 1)},
+        "a scale of another type": {"w_scale": torch.ones(OUT).double()},
+        "a strided scale": {"x_scale": torch.ones(12)[::2]},
+        "a scale for other tokens": {"x_scale": torch.ones(7)},
+        "a result type by name": {"out_dtype": "float16"},
+        "no result type": {"out_dtype": []},
+        "no such result type": {"out_dtype": torch.float64},
+        "a rounded result as int32": {"x": integers, "a": int8, "out_dtype": torch.int32},
+        "int32 of floating-point numbers": {"out_dtype": torch.int32},
+        "integers by scales of groups": {"x": integers, "a": groups},
+        "a batch of matrices": {"a": batch},
+        "no matrix": {"a": weight()},
     }
+    plain = {"x": x, "a": a, "bias": None, "activation": None}
+    return {name: plain | case for name, case in cases.items()}
 
 
 @pytest.mark.parametrize("case", turned_away())
 def test_anything_else_takes_the_long_way(case: str) -> None:
-    assert shortcut.linear(*turned_away()[case]) is None
+    assert shortcut.linear(**turned_away()[case]) is None
