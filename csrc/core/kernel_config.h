@@ -15,27 +15,28 @@ namespace sparse_gemm {
 enum class CpuKernel : uint8_t {
   kRowDot,     // few tokens: vectors run along K, one dot product for each row and token
   kPanel,      // many tokens: vectors run along N, each kept weight is broadcast as a lane
-  kPairPanel,  // many tokens: the same with the two weights of a group, as a pair of 16 or 8 bits
+  kPairPanel,  // many tokens: the same with the two weights of a group, as a pair of bfloat16
+  kRowBlock,   // many tokens: along K, with the positions of two rows prepared for all tokens
 };
 
 // Bounds of a task, which size the kernels' scratch and which the planner keeps.
 inline constexpr int64_t kMaxTileM = 64;        // rows of A (row_dot), of D stored at a time
 inline constexpr int64_t kMaxPanelTileM = 128;  // rows of A that share a block of activations
 inline constexpr int64_t kMaxRowDotTokens = 32;
-inline constexpr int64_t kMaxStepK = 128;        // elements of K in a step of row_dot
+inline constexpr int64_t kMaxStepK = 128;        // elements of K in a step along K
 inline constexpr int64_t kMaxPanelTokens = 256;  // share one unpacking of the weights
 
 // How many accumulators a kernel keeps in registers.
 struct RegisterTile {
   int lanes;    // 32-bit lanes in a vector
   int rows;     // rows of A
-  int columns;  // tokens (row_dot) or vectors of tokens (panel)
+  int columns;  // tokens (row_dot, row_block) or vectors of tokens (panel)
 };
 
-// How row_dot keeps packed activations, and up to how many tokens it is the faster one.
-struct RowDotLayout {
+// How kernels along K keep packed activations, and up to how many tokens row_dot is the faster one.
+struct RowLayout {
   int element_bytes;
-  int max_tokens;
+  int max_tokens = 0;
 };
 
 // How a panel kernel keeps the packed activations of one group of K.
@@ -62,7 +63,7 @@ struct CpuConfig {
   Isa isa;
   DTypeSet types;
   RegisterTile tile;
-  RowDotLayout row_dot;
+  RowLayout row;      // of kRowDot and kRowBlock
   PanelLayout panel;  // of kPanel and kPairPanel
   std::string_view why;
 };

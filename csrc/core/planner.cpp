@@ -35,9 +35,22 @@ int64_t rows_of_task(int64_t m, int64_t threads, int64_t step, int64_t max_rows)
 
 void plan_row_dot(const Problem& problem, int64_t threads, Plan* plan) {
   plan->tile_m = rows_of_task(problem.m, threads, plan->config->tile.rows, kMaxTileM);
-  plan->tile_n = std::min<int64_t>(problem.n, plan->config->row_dot.max_tokens);
+  plan->tile_n = std::min<int64_t>(problem.n, plan->config->row.max_tokens);
   plan->k_tile = round_up(problem.k, kMaxStepK);
-  plan->workspace_bytes = plan->tile_n * plan->k_tile * plan->config->row_dot.element_bytes;
+  plan->workspace_bytes = plan->tile_n * plan->k_tile * plan->config->row.element_bytes;
+}
+
+// Spans of about equal size: each prepares the weights once more.
+int64_t tokens_of_span(int64_t n) {
+  return ceil_div(n, std::max<int64_t>(ceil_div(n, kMaxPanelTokens), 1));
+}
+
+void plan_row_block(const Problem& problem, int64_t threads, Plan* plan) {
+  const CpuConfig& config = *plan->config;
+  plan->tile_m = rows_of_task(problem.m, threads, config.tile.rows, kMaxPanelTileM);
+  plan->tile_n = round_up(tokens_of_span(problem.n), config.tile.columns);
+  plan->k_tile = round_up(problem.k, kMaxStepK);
+  plan->workspace_bytes = plan->tile_n * plan->k_tile * config.row.element_bytes;
 }
 
 void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* plan) {
@@ -46,9 +59,7 @@ void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* p
   const int64_t step_tokens = config.tile.lanes * layout.step_vectors;
   const int64_t panel_tokens = config.tile.lanes * config.tile.columns;
   plan->tile_m = rows_of_task(problem.m, threads, config.tile.rows, kMaxPanelTileM);
-  // Spans of about equal size: each unpacks the weights once more.
-  const int64_t spans = std::max<int64_t>(ceil_div(problem.n, kMaxPanelTokens), 1);
-  const int64_t of_span = round_up(ceil_div(problem.n, spans), step_tokens);
+  const int64_t of_span = round_up(tokens_of_span(problem.n), step_tokens);
   plan->tile_n = of_span <= panel_tokens ? of_span : round_up(of_span, panel_tokens);
   plan->panel_vectors = static_cast<int>(std::min(plan->tile_n, panel_tokens) / config.tile.lanes);
   const int64_t group_bytes = plan->panel_vectors * layout.group_bytes;
@@ -71,14 +82,18 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
 
   Plan plan;
   plan.config = find_config(configs, CpuKernel::kRowDot, props.isa, type);
-  if (problem.n <= plan.config->row_dot.max_tokens) {
+  if (problem.n <= plan.config->row.max_tokens) {
     plan_row_dot(problem, max_threads, &plan);
   } else {
-    plan.config = find_config(configs, CpuKernel::kPairPanel, props.isa, type);
-    if (plan.config == nullptr) {
-      plan.config = find_config(configs, CpuKernel::kPanel, props.isa, type);
+    for (CpuKernel kernel : {CpuKernel::kRowBlock, CpuKernel::kPairPanel, CpuKernel::kPanel}) {
+      plan.config = find_config(configs, kernel, props.isa, type);
+      if (plan.config != nullptr) break;
     }
-    plan_panel(problem, groups, max_threads, &plan);
+    if (plan.config->kernel == CpuKernel::kRowBlock) {
+      plan_row_block(problem, max_threads, &plan);
+    } else {
+      plan_panel(problem, groups, max_threads, &plan);
+    }
   }
   plan.num_tasks = ceil_div(problem.m, plan.tile_m);
   plan.a_bytes = problem.m * row_bytes(problem.a, problem.k);

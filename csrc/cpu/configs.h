@@ -11,20 +11,16 @@ inline constexpr DTypeSet kAllTypes = {DType::kFloat32, DType::kFloat16, DType::
                                        DType::kInt8};
 
 // row_dot on 32-bit lanes: beyond 16 tokens a vector of them does more for each weight.
-inline constexpr RowDotLayout kLanes = {.element_bytes = 4, .max_tokens = 16};
+inline constexpr RowLayout kLanes = {.element_bytes = 4, .max_tokens = 16};
 
 // Packed activations of a panel of 32-bit lanes: the four rows of a group.
 constexpr PanelLayout lane_layout(int lanes) {
   return {.group_bytes = 4 * 4 * lanes, .step_groups = 2, .step_vectors = 1, .max_groups = 48};
 }
 
-// Of streams of 16 bits a token: bfloat16's four positions, or int8's six pairs of positions.
-constexpr PanelLayout pair_layout(int lanes, int element_bytes) {
-  const bool is_pair = element_bytes == 1;
-  return {.group_bytes = (is_pair ? 6 : 4) * 2 * lanes,
-          .step_groups = is_pair ? 8 : 4,
-          .step_vectors = 2,
-          .max_groups = 96};
+// Of bfloat16's four positions: streams of 16 bits a token.
+constexpr PanelLayout pair_layout(int lanes) {
+  return {.group_bytes = 4 * 2 * lanes, .step_groups = 4, .step_vectors = 2, .max_groups = 96};
 }
 
 inline constexpr CpuConfig kConfigs[] = {
@@ -114,16 +110,16 @@ inline constexpr CpuConfig kConfigs[] = {
      {DType::kBFloat16},
      {16, 2, 8},
      {},
-     pair_layout(16, 2),
+     pair_layout(16),
      "16 chains of vdpbf16ps, each a group, whose two streams are interleaved in registers"},
-    {"pair_panel_int8_avx512_bf16",
-     CpuKernel::kPairPanel,
+    {"row_block_int8_avx512_bf16",
+     CpuKernel::kRowBlock,
      Isa::kAvx512Bf16,
      {DType::kInt8},
-     {16, 4, 4},
+     {16, 8, 4},
+     {.element_bytes = 1},
      {},
-     pair_layout(16, 1),
-     "16 chains of vpdpbusd, each two groups, whose streams are interleaved in registers"},
+     "16 chains of vpdpbusd, each two rows: positions serve all tokens, a permutation two rows"},
 };
 
 constexpr const CpuConfig* find_config(CpuKernel kernel, Isa isa, DType type) {

@@ -13,6 +13,7 @@
 #include "cpu/panel_lanes.h"
 #include "cpu/panel_pairs.h"
 #include "cpu/panel_weights.h"
+#include "cpu/row_block.h"
 #include "cpu/row_dot.h"
 
 namespace sparse_gemm::cpu {
@@ -59,21 +60,29 @@ struct PanelOf {
 template <typename Simd, typename Dense>
 struct PanelOf<Simd, Dense, true> {
   static constexpr CpuKernel kKernel = CpuKernel::kPairPanel;
-  using Type =
-      Panel<PairsForm<Simd, Dense>, find_config(kKernel, Simd::kIsa, kTypeOf<Dense>)->tile>;
+  using Type = Panel<PairsForm<Simd>, find_config(kKernel, Simd::kIsa, kTypeOf<Dense>)->tile>;
   template <typename T, bool kScaled>
   using Weights = PairWeights<Simd, T, Dense, kScaled>;
 };
 
 template <template <typename> typename Simd, typename Element>
-constexpr KernelRow panel_row() {
-  using Of = PanelOf<Simd<typename LaneOf<Element>::type>, Element>;
-  using Kernel = typename Of::Type;
-  return {Of::kKernel,
-          kTypeOf<Element>,
-          kTypeOf<Element>,
-          {&Kernel::pack, &Kernel::num_pack_tasks,
-           &Kernel::template multiply<typename Of::template Weights<Element, false>>}};
+constexpr KernelRow many_tokens_row() {
+  using Traits = Simd<typename LaneOf<Element>::type>;
+  constexpr DType kType = kTypeOf<Element>;
+  if constexpr (has_config(CpuKernel::kRowBlock, Traits::kIsa, kType)) {
+    constexpr CpuKernel kKernel = CpuKernel::kRowBlock;
+    using Kernel =
+        RowBlock<TwoRowsForm<Traits, Element>, find_config(kKernel, Traits::kIsa, kType)->tile>;
+    return {kKernel, kType, kType, functions_of<Kernel>()};
+  } else {
+    using Of = PanelOf<Traits, Element>;
+    using Kernel = typename Of::Type;
+    return {Of::kKernel,
+            kType,
+            kType,
+            {&Kernel::pack, &Kernel::num_pack_tasks,
+             &Kernel::template multiply<typename Of::template Weights<Element, false>>}};
+  }
 }
 
 // Weights of T for activations of another type, with scales of groups or without. Where activations
@@ -125,10 +134,10 @@ inline constexpr KernelRow kKernelRows[] = {
     {CpuKernel::kRowDot, DType::kFloat16, DType::kFloat16, row_dot_functions<Simd, float16>()},
     {CpuKernel::kRowDot, DType::kBFloat16, DType::kBFloat16, row_dot_functions<Simd, bfloat16>()},
     {CpuKernel::kRowDot, DType::kInt8, DType::kInt8, row_dot_functions<Simd, int8_t>()},
-    panel_row<Simd, float>(),
-    panel_row<Simd, float16>(),
-    panel_row<Simd, bfloat16>(),
-    panel_row<Simd, int8_t>(),
+    many_tokens_row<Simd, float>(),
+    many_tokens_row<Simd, float16>(),
+    many_tokens_row<Simd, bfloat16>(),
+    many_tokens_row<Simd, int8_t>(),
     weight_only_row_dot<Simd, int8_t, float>(),
     weight_only_panel<Simd, int8_t, float>(),
     weight_only_row_dot<Simd, int8_t, float16>(),

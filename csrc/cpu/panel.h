@@ -8,11 +8,12 @@
 // unit and multiplies it with what lies there: pruned weights take no part.
 //
 // What a unit is, and how activations are packed for it, is the Form's to say: a kept value as a
-// lane (panel_lanes.h), or two halves of 16 bits (panel_pairs.h).
+// lane (panel_lanes.h), or two bfloat16 (panel_pairs.h).
 //
 // Packed activations: [panel][group, a whole number of steps][a vector of each of its streams].
 // Accumulators of a task are [panel][row][token] on the stack (L2) between k_tiles.
-// The next block, and the weights of the next k_tile, are prefetched into L2 meanwhile.
+// The next block, and the weights of the next chunk, are prefetched into L2 meanwhile, row by row:
+// as one burst they cost 6 to 16 % of a call of 64 tokens.
 #pragma once
 
 #include <algorithm>
@@ -236,9 +237,8 @@ struct Panel {
 
     const int64_t num_panels = ceil_div(tokens.count, layout.panel_tokens);
     for (int64_t r = 0; r < rows; ++r) {
-      const Lane first = Form::first_sum(a, r);
       for (int64_t panel = 0; panel < num_panels; ++panel) {
-        std::fill_n(sums[panel] + r * kPanelTokens, layout.panel_tokens, first);
+        std::fill_n(sums[panel] + r * kPanelTokens, layout.panel_tokens, Lane{});
       }
     }
     for (int64_t chunk = 0; chunk < all_groups; chunk += chunk_groups) {

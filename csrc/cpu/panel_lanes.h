@@ -24,11 +24,6 @@ struct LanesForm {
   static constexpr int64_t kPackedGroups = 32;  // at once
   static constexpr int64_t kVectorBytes = sizeof(Vector);
 
-  template <typename Matrix>
-  static SPARSE_GEMM_INLINE Lane first_sum(const Matrix&, int64_t) {
-    return 0;
-  }
-
   static Offsets offsets(int64_t vectors) { return offsets_of_positions(vectors * kVectorBytes); }
 
   // Two groups: four units, and V vectors of tokens for each.

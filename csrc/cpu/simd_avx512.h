@@ -91,12 +91,15 @@ struct Avx512<float> : Avx512Base {
   }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm512_fmadd_ps(a, b, sum); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
-  // A transposition on the way: each quarter of `quads` has a partial sum of each of the four.
-  static void add_up(const Vector (&v)[4], float* out) {
+  // A transposition on the way: each quarter of the result has that of each of the four, added up.
+  static Vector add_up_quarters(const Vector (&v)[4]) {
     const Vector low = add_neighbours(v[0], v[1]);
     const Vector high = add_neighbours(v[2], v[3]);
-    const Vector quads = _mm512_add_ps(_mm512_shuffle_ps(low, high, _MM_SHUFFLE(1, 0, 1, 0)),
-                                       _mm512_shuffle_ps(low, high, _MM_SHUFFLE(3, 2, 3, 2)));
+    return _mm512_add_ps(_mm512_shuffle_ps(low, high, _MM_SHUFFLE(1, 0, 1, 0)),
+                         _mm512_shuffle_ps(low, high, _MM_SHUFFLE(3, 2, 3, 2)));
+  }
+  static void add_up(const Vector (&v)[4], float* out) {
+    const Vector quads = add_up_quarters(v);
     const __m256 half =
         _mm256_add_ps(_mm512_castps512_ps256(quads), _mm512_extractf32x8_ps(quads, 1));
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
@@ -187,11 +190,13 @@ struct Avx512<int32_t> : Avx512Base {
   static Vector multiply_add(Vector a, Vector b, Vector sum) {
     return _mm512_add_epi32(_mm512_mullo_epi32(a, b), sum);
   }
-  static void add_up(const Vector (&v)[4], int32_t* out) {
+  static Vector add_up_quarters(const Vector (&v)[4]) {
     const Vector low = add_neighbours(v[0], v[1]);
     const Vector high = add_neighbours(v[2], v[3]);
-    const Vector quads =
-        _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+  }
+  static void add_up(const Vector (&v)[4], int32_t* out) {
+    const Vector quads = add_up_quarters(v);
     const __m256i half =
         _mm256_add_epi32(_mm512_castsi512_si256(quads), _mm512_extracti32x8_epi32(quads, 1));
     _mm_storeu_si128(

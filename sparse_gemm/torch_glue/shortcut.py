@@ -93,6 +93,31 @@ def _result_type(
     return out_dtype if type(out_dtype) is torch.dtype and out_dtype in _CODES else None
 
 
+def _multiply(
+    x: Tensor,
+    code: int,
+    a: Sparse24Tensor,
+    y: Tensor,
+    result_code: int,
+    num_tokens: int,
+    terms: tuple[int, ...],
+) -> None:
+    """y = the product of x, both as num_tokens rows, where `a` is stored."""
+    (m, k), device, a_code, scales = a.shape, a._cuda, a._dtype_number, a._group_scales
+    matrix = (m, k, a._values.data_ptr(), a._metadata.data_ptr(), a_code, a._pattern_number)
+    groups = _NO_GROUPS
+    if scales is not None:
+        groups = (scales.data_ptr(), _CODES[scales.dtype], a.group_size or 0, 0)
+    dense = (num_tokens, 1, x.data_ptr(), code, 1, k, 0, y.data_ptr(), result_code, 1, m, 0)
+    if device == CPU:
+        _C.gemm(*matrix, *groups, *dense, *terms, 0, torch.get_num_threads(), None)
+    else:
+        in_float16 = code == a_code == _FLOAT16 and prefers_float16_sums()
+        place = (device, _current_stream(device))
+        allocate = workspace.allocator(a._kind, y, device)
+        _C.cuda_gemm(*matrix, *groups, *dense, *terms, in_float16, *place, None, allocate)
+
+
 def linear(
     x: Tensor,
     a: Sparse24Tensor,
@@ -107,13 +132,13 @@ def linear(
     if is_watched() or type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor:
         return None
     dtype, shape, values, device = x.dtype, x.shape, a._values, a._cuda
-    code, a_code, group_scales = _CODES.get(dtype), a._dtype_number, a._group_scales
+    code = _CODES.get(dtype)
     if (
         code is None
         or len(a.shape) != 2
-        or dtype not in _TYPES_OF_X[a._pattern_number, a_code]
+        or dtype not in _TYPES_OF_X[a._pattern_number, a._dtype_number]
         or (dtype is torch.float32 and device != CPU)  # for tf32 there are settings to ask for
-        or (dtype is torch.int8 and group_scales is not None)
+        or (dtype is torch.int8 and a._group_scales is not None)
         or type(values) is not Tensor
         or not shape
         or shape[-1] != a.shape[1]
@@ -128,7 +153,7 @@ def linear(
     records_gradients = torch.is_grad_enabled()
     if records_gradients and x.requires_grad:
         return None
-    m, k = a.shape
+    m = a.shape[0]
     if w_scale is None:
         w_scale = a._row_scale
     is_exact = bias is None and activation is None and w_scale is None and x_scale is None
@@ -151,17 +176,6 @@ def linear(
         tokens = shape[:-1]
         num_tokens = tokens.numel()
         y = x.new_empty(*tokens, m, dtype=result)
-    matrix = (m, k, values.data_ptr(), a._metadata.data_ptr(), a_code, a._pattern_number)
-    groups = _NO_GROUPS
-    if group_scales is not None:
-        groups = (group_scales.data_ptr(), _CODES[group_scales.dtype], a.group_size or 0, 0)
-    dense = (num_tokens, 1, x.data_ptr(), code, 1, k, 0, y.data_ptr(), _CODES[result], 1, m, 0)
     terms = (*bias_term, ACTIVATION_CODES[activation], *scale_m, *scale_n)
-    if device == CPU:
-        _C.gemm(*matrix, *groups, *dense, *terms, 0, torch.get_num_threads(), None)
-    else:
-        in_float16 = code == a_code == _FLOAT16 and prefers_float16_sums()
-        place = (device, _current_stream(device))
-        allocate = workspace.allocator(a._kind, y, device)
-        _C.cuda_gemm(*matrix, *groups, *dense, *terms, in_float16, *place, None, allocate)
+    _multiply(x, code, a, y, _CODES[result], num_tokens, terms)
     return y

@@ -19,7 +19,8 @@ DTYPES = (*FLOATS, np.int8)
 
 # Around the bounds of the kernels: a vector (4, 8, 16), a row tile (2, 4), a task (64 rows, 128 of
 # a panel), the last row_dot token count (16, 32), a panel (16, 32, 64, 128 tokens), a span of
-# tokens (256), a k_tile (96, 128, 192), a chunk of them (192, 384).
+# tokens (256), a k_tile (96, 128, 192), a chunk of them (192, 384), blocks of row_block (8 rows,
+# 4 tokens).
 M_EDGES = (1, 2, 3, 5, 63, 64, 65, 129)
 N_EDGES = (1, 2, 4, 5, 16, 17, 32, 33, 49, 65, 129, 255, 257)
 K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129, 391)
@@ -38,6 +39,16 @@ def exact_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 def test_linear_is_exact_on_integers_at_every_edge_of_the_tiles(isa: _C.Isa, dtype: type) -> None:
     rng = np.random.default_rng(1)
     for m, n, k in itertools.product(M_EDGES, N_EDGES, K_EDGES):
+        w = sg.prune(small_integers(rng, (m, k), dtype))
+        x = small_integers(rng, (n, k), dtype)
+        y = sg.linear(x, sg.compress(w), out_dtype=np.int32 if dtype is np.int8 else np.float32)
+        np.testing.assert_array_equal(y, exact_product(x, w), err_msg=f"M={m} N={n} K={k}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+def test_linear_is_exact_on_integers_over_several_chunks_of_k(isa: _C.Isa, dtype: type) -> None:
+    rng = np.random.default_rng(4)
+    for m, n, k in itertools.product((1, 9, 20), (3, 19, 260), (2047, 2048, 2111, 4132)):
         w = sg.prune(small_integers(rng, (m, k), dtype))
         x = small_integers(rng, (n, k), dtype)
         y = sg.linear(x, sg.compress(w), out_dtype=np.int32 if dtype is np.int8 else np.float32)

@@ -45,7 +45,6 @@ PANELS = {
     ("avx512", "int8"): (16, 256, 1, 4),
     ("avx512_bf16", "float16"): (16, 256, 1, 4),
     ("avx512_bf16", "bfloat16"): (16, 128, 2, 8),
-    ("avx512_bf16", "int8"): (16, 192, 2, 4),
 }
 
 
@@ -78,6 +77,21 @@ def test_many_tokens_are_cut_into_blocks_that_fit_the_cache(
     assert packed * (padded_groups - 7) // padded_groups <= plan.workspace_bytes <= packed
 
 
+@pytest.mark.parametrize("n", [17, 250, 257, 1000])
+@pytest.mark.parametrize("k", [1, 100, 4096])
+def test_many_tokens_of_int8_are_cut_into_blocks_of_four(n: int, k: int) -> None:
+    int8, pattern = _C.DType.int8, _C.Pattern.k2of4
+    plan = _C.plan(1000, n, k, int8, int8, pattern, _C.DType.int32, _C.Isa.avx512_bf16, 2)
+    assert plan.kernel.startswith("row_block_int8")
+    assert plan.tile_n % 4 == 0
+    assert plan.tile_n <= 256
+    spans = -(-n // plan.tile_n)
+    assert spans == -(-n // 256)  # no more than needed
+    assert plan.tile_n * spans - n < 4 * spans
+    assert plan.tile_m % 8 == 0
+    assert plan.workspace_bytes == plan.tile_n * -(-k // 128) * 128
+
+
 @pytest.mark.parametrize(
     ("isa", "name", "last"),
     [("avx2", "float32", 16), ("avx512_bf16", "int8", 16), ("avx512_bf16", "bfloat16", 32)],
@@ -86,17 +100,17 @@ def test_few_tokens_are_multiplied_along_k(isa: str, name: str, last: int) -> No
     dtype = getattr(_C.DType, name)
     out = _C.DType.int32 if name == "int8" else dtype
     element_bytes = {"float32": 4, "int8": 1, "bfloat16": 2}[name]
-    for n in (1, 16, last):
+    for n in (1, last - 1, last):
         plan = _C.plan(64, n, 256, dtype, dtype, _C.Pattern.k2of4, out, getattr(_C.Isa, isa), 1)
         assert plan.kernel.startswith("row_dot")
         assert plan.tile_n == n
         assert plan.workspace_bytes == n * 256 * element_bytes
     plan = _C.plan(64, last + 1, 256, dtype, dtype, _C.Pattern.k2of4, out, getattr(_C.Isa, isa), 1)
-    assert "panel" in plan.kernel
+    assert not plan.kernel.startswith("row_dot")
 
 
 def test_pairs_are_multiplied_where_there_are_instructions_for_them() -> None:
-    for name, kernel in (("bfloat16", "pair_panel_bf16"), ("int8", "pair_panel_int8")):
+    for name, kernel in (("bfloat16", "pair_panel_bf16"), ("int8", "row_block_int8")):
         dtype = getattr(_C.DType, name)
         out = _C.DType.int32 if name == "int8" else dtype
         for isa, expected in ((_C.Isa.avx512_bf16, kernel), (_C.Isa.avx512, "panel_avx512")):
