@@ -37,14 +37,14 @@ class Terms(NamedTuple):
     alpha: float = 1.0
     beta: float = 0.0
 
-    def is_only_bias_and_activation(self) -> bool:
-        """Whether there is no other term than these two."""
-        arrays = (self.scale_m, self.scale_n, self.residual, self.gate)
-        return all(array is None for array in arrays) and (self.alpha, self.beta) == (1.0, 0.0)
+    def has_no_matrix_or_factor(self) -> bool:
+        """Whether there are only bias, activation and scales."""
+        return self.residual is self.gate is None and (self.alpha, self.beta) == (1.0, 0.0)
 
     def is_empty(self) -> bool:
         """Whether D is the plain product."""
-        return self.bias is self.activation is None and self.is_only_bias_and_activation()
+        vectors = (self.bias, self.activation, self.scale_m, self.scale_n)
+        return all(vector is None for vector in vectors) and self.has_no_matrix_or_factor()
 
     def as_columns(self) -> Terms:
         """The terms of a product with a vector, for that with a matrix of one column."""

@@ -235,8 +235,10 @@ def _linear_kernel(
 ) -> Tensor:
     parts = (values, metadata, out_features, in_features, pattern)
     a, terms, options = _eager_arguments(parts, bias, w_scale, x_scale, **keywords)
-    if options == _NO_OPTIONS and terms.is_only_bias_and_activation():
-        y = shortcut.linear(x, a, bias, terms.activation)
+    if options._replace(out_dtype=None) == _NO_OPTIONS and terms.has_no_matrix_or_factor():
+        y = shortcut.linear(
+            *(x, a, bias, terms.activation, terms.scale_m, terms.scale_n), options.out_dtype
+        )
         if y is not None:
             return y
     return cast(Tensor, eager.linear(x, a, terms, options))

@@ -55,6 +55,7 @@ def _is_plain(term: Tensor, device: int, records_gradients: bool) -> bool:
     """Whether a bias or a scale is as its memory is, and on that device."""
     return (
         type(term) in PLAIN_TYPES
+        and (term.layout is torch.strided and not term.is_nested)
         and (term.is_cpu if device == CPU else _is_on(term, device))
         and (term.is_contiguous() and not term.is_neg())
         and not (records_gradients and term.requires_grad)
@@ -65,8 +66,9 @@ def _bias(term: Tensor, m: int, device: int, records_gradients: bool) -> tuple[i
     """What `_C.gemm` takes for it, or None."""
     if not (_is_plain(term, device, records_gradients) and term.shape == (m,)):
         return None
-    dtype = term.dtype
-    return (term.data_ptr(), _CODES[dtype], 1) if dtype in _FLOATS else None
+    dtype, address = term.dtype, term.data_ptr()
+    is_there = address != 0 or m == 0
+    return (address, _CODES[dtype], 1) if is_there and dtype in _FLOATS else None
 
 
 def _scale(
@@ -75,10 +77,12 @@ def _scale(
     """What `_C.gemm` takes for factors along `shape`, or for one for all; or None."""
     if not (_is_plain(term, device, records_gradients) and term.dtype is torch.float32):
         return None
-    found = term.shape
+    found, address = term.shape, term.data_ptr()
+    if address == 0 and found.numel() > 0:
+        return None
     if found.numel() == 1:
-        return term.data_ptr(), 0
-    return (term.data_ptr(), 1) if found in (shape, (*shape, 1)) else None
+        return address, 0
+    return (address, 1) if found in (shape, (*shape, 1)) else None
 
 
 def _result_type(
@@ -131,6 +135,8 @@ def linear(
     to complain about."""
     if is_watched() or type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor:
         return None
+    if x.layout is not torch.strided or x.is_nested:  # of which some have no shape to ask for
+        return None
     dtype, shape, values, device = x.dtype, x.shape, a._values, a._cuda
     code = _CODES.get(dtype)
     if (
@@ -143,7 +149,6 @@ def linear(
         or not shape
         or shape[-1] != a.shape[1]
         or not (x.is_cpu and values.is_cpu if device == CPU else _is_on(x, device))
-        or x.layout is not torch.strided
         or x.is_neg()
         or not x.is_contiguous()
         or (activation is not None and type(activation) is not str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -117,7 +118,23 @@ def test_the_same_bits_for_another_result_type(out_dtype: torch.dtype) -> None:
         assert torch.equal(short, long)
 
 
+def without_memory() -> torch.Tensor:
+    """As parameters are while their memory is elsewhere."""
+    term = torch.ones(OUT)
+    term.untyped_storage().resize_(0)
+    return term
+
+
+def unusual_layouts() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Two nested tensors, an x and a scale, and a sparse bias."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls both unfinished
+        nested = (torch.nested.nested_tensor([torch.ones(n)]) for n in (IN, OUT))
+        return *nested, torch.ones(1, OUT).to_sparse_csr()
+
+
 def turned_away() -> dict[str, dict[str, Any]]:
+    nested_x, nested_scale, sparse_bias = unusual_layouts()
     x, a = inputs(6), sg.compress(weight())
     int8 = sg.quantize(weight())
     groups = sg.quantize(weight(), group_size=64)
@@ -140,9 +157,14 @@ def turned_away() -> dict[str, dict[str, Any]]:
         "a bias of integers": {"bias": torch.ones(OUT, dtype=torch.int32)},
         "a bias with a gradient": {"bias": torch.ones(OUT, requires_grad=True)},
         "a bias of another library": {"bias": torch.ones(OUT).numpy()},
+        "a nested tensor": {"x": nested_x},
+        "a sparse bias": {"bias": sparse_bias},
+        "a bias without memory": {"bias": without_memory()},
         "no such activation": {"activation": "swish"},
         "no name of an activation": {"activation": []},
         "a scale of another shape": {"w_scale": torch.ones(OUT - 1)},
+        "a scale without memory": {"w_scale": without_memory()},
+        "a nested scale": {"w_scale": nested_scale},
         "a scale of another type": {"w_scale": torch.ones(OUT).double()},
         "a strided scale": {"x_scale": torch.ones(12)[::2]},
         "a scale for other tokens": {"x_scale": torch.ones(7)},
