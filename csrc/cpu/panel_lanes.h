@@ -1,5 +1,5 @@
 // The panel's form for 32-bit lanes: float32, float16 widened to it, and, where there are no dot
-// products of pairs, bfloat16 and int8.
+// products of them, bfloat16 and int8.
 //
 // A unit is one kept value; a block holds the four rows of each group, K-major: lanes
 // [group][position][vector].

@@ -42,8 +42,7 @@ struct LaneWeights {
   }
 };
 
-// A unit is one or two pairs of the activations' type: as they are stored, or made of weights of 8
-// or 4 bits.
+// A unit is a pair of the activations' type: as it is stored, or made of weights of 8 or 4 bits.
 template <typename Simd, typename T, typename Dense, bool kScaled>
 struct PairWeights {
   using Matrix = StoredRows<T>;

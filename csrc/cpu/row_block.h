@@ -33,6 +33,7 @@ template <typename Form, RegisterTile kTile>
 struct RowBlock {
   using Simd = typename Form::Simd;
   using Lane = typename Simd::Lane;
+  using Dense = typename Form::Dense;
   using Packed = typename Form::Packed;
   using Sum = typename Form::Sum;
   using Matrix = typename Form::Matrix;
@@ -41,7 +42,8 @@ struct RowBlock {
   static constexpr int kTokens = kTile.columns;
   static constexpr int64_t kStepK = 2 * Form::kKept;
   static constexpr int64_t kChunkSteps = 32;
-  static constexpr int64_t kPackTokens = 16;  // of a pack task: what lies in one line along N
+  static constexpr int64_t kPackTokens = 16;                          // of a pack task
+  static constexpr int64_t kStepUnits = kStepK * sizeof(Packed) / 4;  // of 32 bits
   static_assert(kTokens == 4, "four sums are added up at a time");
   static_assert(kMaxPanelTileM % kRows == 0, "sums have room for whole blocks of rows");
   static_assert(kMaxStepK % kStepK == 0, "the planner pads K to kMaxStepK");
@@ -79,17 +81,36 @@ struct RowBlock {
     const int64_t chunk = task / tasks_a_chunk;
     const int64_t begin = task % tasks_a_chunk * kPackTokens;
     const int64_t end = std::min(begin + kPackTokens, layout.tokens);
-    const Activations<typename Form::Dense> b(problem.b);
+    const Activations<Dense> b(problem.b);
+    const bool is_along_n = b.n_stride == 1 && b.k_stride != 1;
+    alignas(64) uint32_t lines[kPackTokens * kStepUnits];
     for (int64_t step = 0; step < layout.steps_of(chunk); ++step) {
       const int64_t k = (chunk * kChunkSteps + step) * kStepK;
+      if (is_along_n) {
+        read_along_n(b, {tokens.begin + begin, tokens.count - begin}, k, problem.k, lines);
+      }
       for (int64_t token = begin; token < end; ++token) {
         Packed* out = static_cast<Packed*>(packed) + layout.at(chunk, token / kTokens) +
                       (step * kTokens + token % kTokens) * kStepK;
         const int64_t count = token < tokens.count ? std::min(kStepK, problem.k - k) : 0;
-        if (count > 0) Form::pack(b.at(k, tokens.begin + token), b.k_stride, count, out);
+        if (is_along_n) {
+          const uint32_t* line = lines + (token - begin) * kStepUnits;
+          Form::pack(reinterpret_cast<const Dense*>(line), 1, count, out);
+        } else if (count > 0) {
+          Form::pack(b.at(k, tokens.begin + token), b.k_stride, count, out);
+        }
         std::fill(out + count, out + kStepK, Form::kZero);
       }
     }
+  }
+
+  // A step of kPackTokens tokens, which lie side by side, as a line of each.
+  static void read_along_n(const Activations<Dense>& b, TokenSpan tokens, int64_t k, int64_t k_end,
+                           uint32_t* lines) {
+    static_assert(kStepUnits == Simd::kLanes && kPackTokens == Simd::kLanes, "one transposition");
+    alignas(64) uint32_t columns[kStepUnits * kPackTokens];
+    pack_side_by_side<Simd, Dense>(b, tokens, k, k + kStepK, k_end, kPackTokens, columns);
+    Simd::transpose(columns, kPackTokens, lines, kStepUnits);
   }
 
   // One step of two rows, from kept value i of each on.

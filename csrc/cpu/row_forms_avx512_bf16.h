@@ -1,8 +1,10 @@
-// The forms of row_dot that need BF16, VBMI and VNNI: 512 bits of bfloat16 or int8 at once.
+// The forms of row_dot and row_block that need BF16, VBMI and VNNI: 512 bits of bfloat16 or int8 at
+// once.
 //
 // A step's metadata becomes positions by one multishift, which takes each kept value's two bits
-// (and six that are masked off, or ignored) to its lane, and a two-source permutation picks
-// activations of their own width: half or a quarter of the instructions that 32-bit lanes take.
+// (and six that are masked off, or ignored) to its lane, and a permutation of two sources, in
+// row_block of one, picks activations of their own width: half or a quarter of the instructions
+// that 32-bit lanes take.
 #pragma once
 
 #include <immintrin.h>

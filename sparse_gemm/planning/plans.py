@@ -44,7 +44,7 @@ class Plan:
         m, n, k: out_features, tokens and in_features.
         batch: matrices of A, and as many of D; the CPU multiplies them one after another.
         tile_m, tile_n, k_tile: rows of a task or CTA; tokens that it takes at a time; K of one
-            cache block or stage.
+            cache block or stage, or all of it, padded, where vectors run along K.
         num_threads: the threads that share the tasks; of one CTA.
         a_bytes: values and metadata.
         multiply_adds: with kept weights alone: half of the dense number. Both of the whole batch.

@@ -46,13 +46,17 @@ def test_linear_is_exact_on_integers_at_every_edge_of_the_tiles(isa: _C.Isa, dty
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
-def test_linear_is_exact_on_integers_over_several_chunks_of_k(isa: _C.Isa, dtype: type) -> None:
+def test_products_are_exact_on_integers_over_several_chunks_of_k(isa: _C.Isa, dtype: type) -> None:
     rng = np.random.default_rng(4)
+    out_dtype = np.int32 if dtype is np.int8 else np.float32
     for m, n, k in itertools.product((1, 9, 20), (3, 19, 260), (2047, 2048, 2111, 4132)):
-        w = sg.prune(small_integers(rng, (m, k), dtype))
+        a = sg.compress(w := sg.prune(small_integers(rng, (m, k), dtype)))
         x = small_integers(rng, (n, k), dtype)
-        y = sg.linear(x, sg.compress(w), out_dtype=np.int32 if dtype is np.int8 else np.float32)
-        np.testing.assert_array_equal(y, exact_product(x, w), err_msg=f"M={m} N={n} K={k}")
+        expected, message = exact_product(x, w), f"M={m} N={n} K={k}"
+        y = sg.linear(x, a, out_dtype=out_dtype)
+        np.testing.assert_array_equal(y, expected, err_msg=message)
+        d = sg.matmul(a, np.ascontiguousarray(x.T), out_dtype=out_dtype)
+        np.testing.assert_array_equal(d, expected.T, err_msg=f"matmul, {message}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
