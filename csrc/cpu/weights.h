@@ -57,14 +57,13 @@ struct StoredRows {
     return rest;
   }
 
-  // Brings `count` kept values from `first` on, and their metadata, into L2.
+  // Brings `count` kept values from `first` on, and a line of their metadata, into L2.
   SPARSE_GEMM_INLINE void prefetch(int64_t row, int64_t first, int64_t count) const {
     constexpr int64_t kCacheLine = 64;
     const auto* begin = reinterpret_cast<const char*>(values_at(row, first));
     const int64_t bytes = count / kPerUnit<T> * static_cast<int64_t>(sizeof(T));
     for (int64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(begin + i, 0, 2);
-    const uint8_t* metadata = metadata_at(row, first);
-    for (int64_t i = 0; i < count / 4; i += kCacheLine) __builtin_prefetch(metadata + i, 0, 2);
+    __builtin_prefetch(metadata_at(row, first), 0, 2);
   }
 
   SPARSE_GEMM_INLINE const T* values_at(int64_t row, int64_t i) const {
