@@ -148,10 +148,13 @@ struct EpilogueLine {
 };
 
 // Hands a tile's accumulators to body(line, lanes) line by line, the lanes contiguous.
-template <typename Lane>
+template <typename Simd>
 struct TileLines {
+  using Lane = typename Simd::Lane;
   // Tokens transposed at a time: one cache line of each row's accumulators.
   static constexpr int64_t kTokens = 16;
+  static constexpr int64_t kLanes = Simd::kLanes;
+  static_assert(kTokens % kLanes == 0, "whole vectors of tokens");
 
   template <typename Body>
   static SPARSE_GEMM_INLINE void along_n(const AccumulatorTile<Lane>& tile, Body body) {
@@ -170,22 +173,28 @@ struct TileLines {
     Lane columns[kTokens][kMaxTileM];
     for (int64_t begin = 0; begin < tile.tokens; begin += kTokens) {
       const int64_t tokens = std::min(kTokens, tile.tokens - begin);
-      if (tokens == kTokens) {
-        transpose(tile, begin, kTokens, columns);  // with a constant trip count
-      } else {
-        transpose(tile, begin, tokens, columns);
-      }
+      transpose(tile, begin, tokens, columns);
       for (int64_t token = 0; token < tokens; ++token) {
         body(Line{tile.m_begin, tile.n_begin + begin + token, tile.rows, true}, columns[token]);
       }
     }
   }
 
+  // Squares of kLanes rows and tokens, and what is left over.
   static SPARSE_GEMM_INLINE void transpose(const AccumulatorTile<Lane>& tile, int64_t begin,
                                            int64_t tokens, Lane (*columns)[kMaxTileM]) {
-    for (int64_t row = 0; row < tile.rows; ++row) {
-      const Lane* lanes = tile.lanes + row * tile.width + begin;
-      for (int64_t token = 0; token < tokens; ++token) columns[token][row] = lanes[token];
+    const Lane* lanes = tile.lanes + begin;
+    const int64_t rows = tokens == kTokens ? tile.rows / kLanes * kLanes : 0;
+    for (int64_t row = 0; row < rows; row += kLanes) {
+      for (int64_t token = 0; token < kTokens; token += kLanes) {
+        Simd::transpose(reinterpret_cast<const uint32_t*>(lanes + row * tile.width + token),
+                        tile.width, reinterpret_cast<uint32_t*>(&columns[token][row]), kMaxTileM);
+      }
+    }
+    for (int64_t row = rows; row < tile.rows; ++row) {
+      for (int64_t token = 0; token < tokens; ++token) {
+        columns[token][row] = lanes[row * tile.width + token];
+      }
     }
   }
 
@@ -207,7 +216,7 @@ void store_tile(const Problem& problem, const AccumulatorTile<typename Simd::Lan
   // An int32 D takes the accumulators as they are: exact, so no epilogue term takes part
   // (eager.py).
   if (d.dtype == DType::kInt32) {
-    TileLines<Lane>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
+    TileLines<Simd>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
       int32_t* out = static_cast<int32_t*>(d.data) + line.m * d.row_stride + line.n * d.col_stride;
       const int64_t stride = along_m ? d.row_stride : d.col_stride;
       for (int64_t i = 0; i < line.count; ++i) {
@@ -216,7 +225,7 @@ void store_tile(const Problem& problem, const AccumulatorTile<typename Simd::Lan
     });
     return;
   }
-  TileLines<Lane>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
+  TileLines<Simd>::for_each(tile, along_m, [&](const Line& line, const Lane* lanes) {
     float value[kMaxLine];
     for (int64_t i = 0; i < line.count; ++i) value[i] = static_cast<float>(lanes[i]);
     EpilogueLine<Simd>::apply(problem.epilogue, line, value);

@@ -37,6 +37,7 @@ struct Portable {
     return vector;
   }
   static void store(Lane* target, Vector vector) { std::memcpy(target, &vector, sizeof(vector)); }
+  static Vector add(Vector a, Vector b) { return a + b; }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return a * b + sum; }
   static Vector multiply(Vector a, Vector b) { return a * b; }
   static void add_up(const Vector (&v)[4], Lane* out) {
@@ -54,10 +55,13 @@ struct Portable {
   static Vector one_of_four(Vector four) {
     return Vector{four[I], four[I], four[I], four[I]};
   }
+  // Of any elements of 32 bits.
   static void transpose(const uint32_t* rows, int64_t row_stride, uint32_t* columns,
                         int64_t column_stride) {
     for (int i = 0; i < kLanes; ++i) {
-      for (int j = 0; j < kLanes; ++j) columns[j * column_stride + i] = rows[i * row_stride + j];
+      for (int j = 0; j < kLanes; ++j) {
+        std::memcpy(columns + j * column_stride + i, rows + i * row_stride + j, sizeof(*columns));
+      }
     }
   }
   static Vector select(const Lane* dense, Index index) {
