@@ -49,6 +49,7 @@ struct Panel {
   struct Unpacked {
     alignas(64) char units[kMaxPanelTileM][kMaxSteps * kStepBytes];
     uint8_t metadata[kMaxPanelTileM][kMaxSteps * kStepMetadata];
+    uint8_t beyond[kStepMetadata] = {};  // looked up ahead of the last row's end, never used
   };
 
   // The steps of one k_tile in it.
@@ -118,7 +119,10 @@ struct Panel {
     int64_t byte_stride;  // of the groups that one byte of metadata has
   };
 
-  // sums[r][v] += R rows of a block's weights times V vectors of tokens.
+  // sums[r][v] += R rows of a block's weights times V vectors of tokens. What memory holds is added
+  // at the end, so that no product waits for it, and each step looks up where the next one's
+  // activations lie: two loads that follow one another and a third that needs both are more than
+  // the products in flight can hide.
   template <int R, int V>
   static void multiply_rows(const Steps& a, int64_t row, const Block& block, Lane* sums) {
     Vector sum[R][V];
@@ -126,19 +130,29 @@ struct Panel {
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
-        sum[r][v] = Simd::load(sums + r * kPanelTokens + v * Simd::kLanes);
+        sum[r][v] = Simd::zero();
       }
     }
     const char* units = a.rows.units[row] + a.first * kStepBytes;
     const uint8_t* metadata = a.rows.metadata[row] + a.first * kStepMetadata;
     const char* x = block.begin;
+    typename Form::Found found[R];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      found[r] = Form::find(block.offsets, metadata + r * kMaxSteps * kStepMetadata);
+    }
 #pragma GCC unroll 1
     for (int64_t step = 0; step < a.count; ++step) {
+      typename Form::Found next[R];
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        Form::template multiply_step<V>(units + (r * kMaxSteps + step) * kStepBytes,
-                                        metadata + (r * kMaxSteps + step) * kStepMetadata,
-                                        block.offsets, x, block.byte_stride, sum[r]);
+        next[r] = Form::find(block.offsets, metadata + (r * kMaxSteps + step + 1) * kStepMetadata);
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        Form::template multiply_step<V>(units + (r * kMaxSteps + step) * kStepBytes, found[r], x,
+                                        block.byte_stride, sum[r]);
+        found[r] = next[r];
       }
       x += kStepMetadata * block.byte_stride;
     }
@@ -146,7 +160,8 @@ struct Panel {
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) {
-        Simd::store(sums + r * kPanelTokens + v * Simd::kLanes, sum[r][v]);
+        Lane* total = sums + r * kPanelTokens + v * Simd::kLanes;
+        Simd::store(total, Simd::add(Simd::load(total), sum[r][v]));
       }
     }
   }

@@ -26,12 +26,16 @@ struct LanesForm {
 
   static Offsets offsets(int64_t vectors) { return offsets_of_positions(vectors * kVectorBytes); }
 
+  // Where a step's four units find their activations.
+  using Found = typename Offsets::Found;
+  static SPARSE_GEMM_INLINE Found find(const Offsets& offsets, const uint8_t* metadata) {
+    return offsets.find(metadata[0]);
+  }
+
   // Two groups: four units, and V vectors of tokens for each.
   template <int V>
-  static SPARSE_GEMM_INLINE void multiply_step(const char* units, const uint8_t* metadata,
-                                               const Offsets& offsets, const char* block, int64_t,
-                                               Vector* sum) {
-    const auto found = offsets.find(metadata[0]);
+  static SPARSE_GEMM_INLINE void multiply_step(const char* units, const Found& found,
+                                               const char* block, int64_t, Vector* sum) {
     const auto four = Simd::load_four(units);
     multiply<V>(Simd::template one_of_four<0>(four), block + found.template at<0>(), sum);
     multiply<V>(Simd::template one_of_four<1>(four), block + found.template at<1>(), sum);

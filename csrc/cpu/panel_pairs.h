@@ -31,14 +31,24 @@ struct PairsForm {
 
   static Offsets offsets(int64_t vectors) { return offsets_of_positions(stream_bytes(vectors)); }
 
+  // Where a step's four units find their activations.
+  struct Found {
+    typename Offsets::Found low;
+    typename Offsets::Found high;
+  };
+  static SPARSE_GEMM_INLINE Found find(const Offsets& offsets, const uint8_t* metadata) {
+    uint16_t both = 0;
+    std::memcpy(&both, metadata, sizeof(both));
+    return {offsets.find(both & 0xFF), offsets.find(both >> 8)};
+  }
+
   // Four units, and V vectors of tokens for each.
   template <int V>
-  static SPARSE_GEMM_INLINE void multiply_step(const char* units, const uint8_t* metadata,
-                                               const Offsets& offsets, const char* block,
-                                               int64_t byte_stride, Vector* sum) {
+  static SPARSE_GEMM_INLINE void multiply_step(const char* units, const Found& found,
+                                               const char* block, int64_t byte_stride,
+                                               Vector* sum) {
     const auto four = Simd::load_four(units);
-    const auto low = offsets.find(metadata[0]);
-    const auto high = offsets.find(metadata[1]);
+    const auto& [low, high] = found;
     const char* next = block + byte_stride;
     multiply<V>(Simd::template one_of_four<0>(four), block + low.template at<0>(),
                 block + low.template at<1>(), sum);

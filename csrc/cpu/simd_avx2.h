@@ -54,6 +54,7 @@ struct Avx2<float> : Avx2Base {
   static Vector one_of_four(const float* four) {
     return broadcast(four + I);
   }
+  static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm256_fmadd_ps(a, b, sum); }
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static void add_up(const Vector (&v)[4], float* out) {
@@ -129,6 +130,7 @@ struct Avx2<int32_t> : Avx2Base {
   using Vector = __m256i;
 
   static Vector zero() { return _mm256_setzero_si256(); }
+  static Vector add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
   static Vector load(const int32_t* source) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source));
   }

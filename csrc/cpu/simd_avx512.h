@@ -89,6 +89,7 @@ struct Avx512<float> : Avx512Base {
   static Vector one_of_four(Vector four) {
     return _mm512_permute_ps(four, I * 0x55);
   }
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector multiply_add(Vector a, Vector b, Vector sum) { return _mm512_fmadd_ps(a, b, sum); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   // A transposition on the way: each quarter of the result has that of each of the four, added up.
@@ -178,6 +179,7 @@ struct Avx512<int32_t> : Avx512Base {
   using Vector = __m512i;
 
   static Vector zero() { return _mm512_setzero_si512(); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
   static Vector load(const int32_t* source) { return _mm512_loadu_si512(source); }
   static void store(int32_t* target, Vector vector) { _mm512_storeu_si512(target, vector); }
   static Vector load_four(const void* units) {

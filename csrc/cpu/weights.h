@@ -57,13 +57,15 @@ struct StoredRows {
     return rest;
   }
 
-  // Brings `count` kept values from `first` on, and a line of their metadata, into L2.
+  // Brings `count` kept values from `first` on, and their metadata, into L2. A piece may begin
+  // within a line that the one before it has brought: what counts is the line where it ends.
   SPARSE_GEMM_INLINE void prefetch(int64_t row, int64_t first, int64_t count) const {
     constexpr int64_t kCacheLine = 64;
     const auto* begin = reinterpret_cast<const char*>(values_at(row, first));
     const int64_t bytes = count / kPerUnit<T> * static_cast<int64_t>(sizeof(T));
-    for (int64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(begin + i, 0, 2);
-    __builtin_prefetch(metadata_at(row, first), 0, 2);
+    for (int64_t i = bytes - 1; i >= 0; i -= kCacheLine) __builtin_prefetch(begin + i, 0, 2);
+    const uint8_t* metadata = metadata_at(row, first);
+    for (int64_t i = count / 4 - 1; i >= 0; i -= kCacheLine) __builtin_prefetch(metadata + i, 0, 2);
   }
 
   SPARSE_GEMM_INLINE const T* values_at(int64_t row, int64_t i) const {
