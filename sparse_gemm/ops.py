@@ -133,16 +133,15 @@ def linear(
         UnsupportedError: no backend at hand multiplies these types on this device.
         RuntimeError: x (or another tensor) requires grad while gradients are enabled.
     """
-    kind = kind_of(x, "x")
     if (
         _torch_shortcut is not None
-        and kind.name == "torch"
         and (residual is gate is out is stream is accumulate is None)
         and (alpha == 1.0 and beta == 0.0 and backend == "auto")
     ):
         y = _torch_shortcut(x, a, bias, activation, w_scale, x_scale, out_dtype)
         if y is not None:
             return y
+    kind = kind_of(x, "x")
     terms = Terms(bias, activation, w_scale, x_scale, residual, gate, alpha, beta)
     options = Options(out, out_dtype, stream, backend, accumulate)
     x, terms, options = _adopted(kind, x, terms, options)

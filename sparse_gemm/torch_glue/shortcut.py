@@ -133,7 +133,7 @@ def linear(
 ) -> Tensor | None:
     """act(x_scale * w_scale * (x [..., K] @ A.T) + bias), or None if there is anything to decide or
     to complain about."""
-    if is_watched() or type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor:
+    if type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor or is_watched():
         return None
     if x.layout is not torch.strided or x.is_nested:  # of which some have no shape to ask for
         return None
