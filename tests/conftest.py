@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from isas import ISAS
+from isas import ISAS, in_use
 
 from sparse_gemm import _C
 
@@ -13,7 +13,5 @@ from sparse_gemm import _C
 @pytest.fixture(params=ISAS, ids=lambda isa: isa.name)
 def isa(request: pytest.FixtureRequest) -> Iterator[_C.Isa]:
     """Each instruction set of this machine, in use."""
-    before = _C.current_isa()
-    assert _C.set_isa(request.param)
-    yield request.param
-    _C.set_isa(before)
+    with in_use(request.param):
+        yield request.param

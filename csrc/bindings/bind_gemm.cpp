@@ -74,6 +74,8 @@ void bind_isa(py::module_& m) {
   m.def("isa_available", &cpu::isa_available);
   m.def("current_isa", &cpu::current_isa);
   m.def("set_isa", &cpu::set_isa);
+  m.def("intel_core", &cpu::intel_core);
+  m.def("set_intel_core", &cpu::set_intel_core);
 }
 
 void bind_threads(py::module_& m) {

@@ -31,7 +31,7 @@ namespace {
 // ------------------------------------------------------------------------------------------- cpu
 
 Plan cpu_plan(int64_t m, int64_t n, int64_t k, DType a_dtype, DType b_dtype, Pattern pattern,
-              DType d_dtype, Isa isa, int num_threads) {
+              DType d_dtype, Isa isa, int num_threads, bool intel_core) {
   Problem problem;
   problem.m = m;
   problem.n = n;
@@ -42,7 +42,7 @@ Plan cpu_plan(int64_t m, int64_t n, int64_t k, DType a_dtype, DType b_dtype, Pat
   problem.b.row_stride = 1;
   problem.d.dtype = d_dtype;
   Plan result;
-  raise_if_error(plan_gemm(problem, {isa, num_threads}, &result));
+  raise_if_error(plan_gemm(problem, {isa, num_threads, intel_core}, &result));
   return result;
 }
 
@@ -60,7 +60,9 @@ void bind_cpu_plan(py::module_& m) {
       .def_readonly("workspace_bytes", &Plan::workspace_bytes)
       .def_readonly("a_bytes", &Plan::a_bytes)
       .def_readonly("multiply_adds", &Plan::multiply_adds);
-  m.def("plan", &cpu_plan);
+  using py::literals::operator""_a;
+  m.def("plan", &cpu_plan, "m"_a, "n"_a, "k"_a, "a_dtype"_a, "b_dtype"_a, "pattern"_a, "d_dtype"_a,
+        "isa"_a, "num_threads"_a, "intel_core"_a = false, py::pos_only());
 }
 
 // ---------------------------------------------------------------------------------------- devices

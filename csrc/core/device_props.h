@@ -21,6 +21,9 @@ constexpr std::string_view name_of(Isa isa) {
 struct CpuProps {
   Isa isa = Isa::kPortable;
   int num_threads = 1;  // how many this call may use
+  // Of Intel's: vdpbf16ps makes half as many products a cycle as FMAs do, and there is one port for
+  // permutations, which those of two sources take twice (docs/kernels.md).
+  bool intel_core = false;
 };
 
 // Sizes in bytes; versions as CUDA writes them (13000 is 13.0).

@@ -28,9 +28,10 @@ inline constexpr int64_t kMaxPanelTokens = 256;  // share one unpacking of the w
 
 // How many accumulators a kernel keeps in registers.
 struct RegisterTile {
-  int lanes;    // 32-bit lanes in a vector
-  int rows;     // rows of A
-  int columns;  // tokens (row_dot, row_block) or vectors of tokens (panel)
+  int lanes;         // 32-bit lanes in a vector
+  int rows;          // rows of A
+  int columns;       // tokens (row_dot, row_block) or vectors of tokens (panel)
+  int min_sums = 0;  // a narrow panel takes more rows: sums that hide the latency of a product
 };
 
 // How kernels along K keep packed activations, and up to how many tokens row_dot is the faster one.

@@ -70,6 +70,21 @@ void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* p
   plan->workspace_bytes = panels * round_up(groups, layout.step_groups) * group_bytes;
 }
 
+// Whose kernels are the fastest for activations of a type: those of avx512 multiply bfloat16 by
+// FMAs.
+Isa isa_for(const CpuProps& props, DType type) {
+  const bool by_fma = type == DType::kBFloat16 && props.isa == Isa::kAvx512Bf16 && props.intel_core;
+  return by_fma ? Isa::kAvx512 : props.isa;
+}
+
+// Up to how many tokens row_dot is the faster kernel. Where row_block takes its place, a
+// permutation has one source instead of two.
+int64_t few_tokens(const CpuConfig& row_dot, const CpuConfig* row_block, const CpuProps& props) {
+  constexpr int64_t kWithOneSource = 11;
+  const int64_t tokens = row_dot.row.max_tokens;
+  return row_block != nullptr && props.intel_core ? std::min(tokens, kWithOneSource) : tokens;
+}
+
 }  // namespace
 
 Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const CpuConfig> configs) {
@@ -81,12 +96,14 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
   const int64_t max_threads = std::max(props.num_threads, 1);
 
   Plan plan;
-  plan.config = find_config(configs, CpuKernel::kRowDot, props.isa, type);
-  if (problem.n <= plan.config->row.max_tokens) {
+  const Isa isa = isa_for(props, type);
+  plan.config = find_config(configs, CpuKernel::kRowDot, isa, type);
+  const CpuConfig* row_block = find_config(configs, CpuKernel::kRowBlock, isa, type);
+  if (problem.n <= few_tokens(*plan.config, row_block, props)) {
     plan_row_dot(problem, max_threads, &plan);
   } else {
     for (CpuKernel kernel : {CpuKernel::kRowBlock, CpuKernel::kPairPanel, CpuKernel::kPanel}) {
-      plan.config = find_config(configs, kernel, props.isa, type);
+      plan.config = find_config(configs, kernel, isa, type);
       if (plan.config != nullptr) break;
     }
     if (plan.config->kernel == CpuKernel::kRowBlock) {

@@ -13,6 +13,9 @@ inline constexpr DTypeSet kAllTypes = {DType::kFloat32, DType::kFloat16, DType::
 // row_dot on 32-bit lanes: beyond 16 tokens a vector of them does more for each weight.
 inline constexpr RowLayout kLanes = {.element_bytes = 4, .max_tokens = 16};
 
+// Of 512 bits: a panel of two vectors takes as long with a token as with 32.
+inline constexpr RowLayout kWideLanes = {.element_bytes = 4, .max_tokens = 24};
+
 // Packed activations of a panel of 32-bit lanes: the four rows of a group.
 constexpr PanelLayout lane_layout(int lanes) {
   return {.group_bytes = 4 * 4 * lanes, .step_groups = 2, .step_vectors = 1, .max_groups = 48};
@@ -61,14 +64,14 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx512,
      kAllTypes,
      {16, 4, 4},
-     kLanes,
+     kWideLanes,
      {},
      "16 accumulators: four rows share each load of the activations from L1"},
     {"panel_avx512",
      CpuKernel::kPanel,
      Isa::kAvx512,
      kAllTypes,
-     {16, 2, 4},
+     {16, 2, 4, 8},
      {},
      lane_layout(16),
      "8 FMA chains; four vectors of tokens share each broadcast weight"},
@@ -77,7 +80,7 @@ inline constexpr CpuConfig kConfigs[] = {
      Isa::kAvx512Bf16,
      {DType::kFloat32, DType::kFloat16},
      {16, 4, 4},
-     kLanes,
+     kWideLanes,
      {},
      "16 accumulators: four rows share each load of the activations from L1"},
     {"row_dot_bf16_avx512_bf16",
@@ -100,7 +103,7 @@ inline constexpr CpuConfig kConfigs[] = {
      CpuKernel::kPanel,
      Isa::kAvx512Bf16,
      {DType::kFloat32, DType::kFloat16},
-     {16, 2, 4},
+     {16, 2, 4, 8},
      {},
      lane_layout(16),
      "8 FMA chains; four vectors of tokens share each broadcast weight"},

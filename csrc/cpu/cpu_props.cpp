@@ -17,6 +17,15 @@ std::atomic<Isa>& chosen_isa() {
   return isa;
 }
 
+std::atomic<bool>& intel_core_flag() {
+#if SPARSE_GEMM_X86
+  static std::atomic<bool> slow{__builtin_cpu_is("intel") != 0};
+#else
+  static std::atomic<bool> slow{false};
+#endif
+  return slow;
+}
+
 }  // namespace
 
 bool isa_available(Isa isa) {
@@ -50,8 +59,16 @@ bool set_isa(Isa isa) {
   return true;
 }
 
+bool intel_core() {
+  return intel_core_flag().load(std::memory_order_relaxed);
+}
+
+void set_intel_core(bool slow) {
+  intel_core_flag().store(slow, std::memory_order_relaxed);
+}
+
 CpuProps current_props(int num_threads) {
-  return {current_isa(), num_threads};
+  return {current_isa(), num_threads, intel_core()};
 }
 
 }  // namespace sparse_gemm::cpu

@@ -14,6 +14,11 @@ Isa current_isa();
 // Chooses an instruction set for all later calls; false if it is not available.
 bool set_isa(Isa isa);
 
+// Whether this machine's cores are Intel's, unless `set_intel_core` said otherwise for all later
+// calls.
+bool intel_core();
+void set_intel_core(bool slow);
+
 // What a call on `num_threads` threads has to go by.
 CpuProps current_props(int num_threads);
 

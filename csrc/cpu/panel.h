@@ -33,7 +33,9 @@ struct Panel {
   using Lane = typename Simd::Lane;
   using Vector = typename Simd::Vector;
   using Offsets = typename Form::Offsets;
-  static constexpr int kRows = kTile.rows;
+  // Rows at a time in a panel of V vectors.
+  template <int V>
+  static constexpr int kRowsOf = std::max(kTile.rows, kTile.min_sums / V);
   static constexpr int kVectors = kTile.columns;
   static constexpr int64_t kPanelTokens = kVectors * Simd::kLanes;
   static constexpr int64_t kMaxPanels = kMaxPanelTokens / kPanelTokens;
@@ -170,6 +172,7 @@ struct Panel {
   static void multiply_block(const Steps& a, int64_t rows, const Block& block,
                              const Next<Matrix>& next, Lane* sums) {
     int64_t r = 0;
+    constexpr int kRows = kRowsOf<V>;
     for (; r + kRows <= rows; r += kRows) {
       next.prefetch(r, kRows);
       multiply_rows<kRows, V>(a, r, block, sums + r * kPanelTokens);

@@ -212,7 +212,7 @@ def plan(
         return _cuda_plan(problem, a._cuda)
     if device_for(a._kind, a._values, "a") != CPU:
         raise device_format.unsupported(a._matrix, "a")
-    found = _C.plan(*problem[:7], _C.current_isa(), available_threads())
+    found = _C.plan(*problem[:7], _C.current_isa(), available_threads(), _C.intel_core())
     return CpuPlan(
         backend="cpu",
         device=found.isa,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from isas import ISAS
+from isas import ISAS, in_use
 
 import sparse_gemm as sg
 from sparse_gemm import _C
@@ -263,12 +263,8 @@ def test_any_shape_and_any_epilogue_agrees_with_the_reference(
     if "residual" in terms:
         keywords["beta"] = 0.5
     a = sg.compress(w)
-    before = _C.current_isa()
-    _C.set_isa(isa)
-    try:
+    with in_use(isa):
         y = sg.linear(x, a, **keywords)
-    finally:
-        _C.set_isa(before)
     expected = sg.reference.linear(x, a, **keywords)
     # The sum's rounding, carried through scales, activation (slope below 1.2) and gate.
     magnitude = float(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from isas import ISAS
+from isas import ISAS, in_use
 
 import sparse_gemm as sg
 from sparse_gemm import _C
@@ -101,12 +101,8 @@ def test_any_shape_agrees_with_the_reference(
     a = sg.quantize(w, dtype, group_size=group_size, prune=True)
     x = rng.standard_normal((n, k)).astype(dense)
     bias = rng.standard_normal(m).astype(np.float32)
-    before = _C.current_isa()
-    _C.set_isa(isa)
-    try:
+    with in_use(isa):
         y = sg.linear(x, a, bias, activation="silu", out_dtype=np.float32)
-    finally:
-        _C.set_isa(before)
     expected = sg.reference.linear(
         x, a, bias, activation="silu", w_scale=_row_scale(a), out_dtype=np.float32
     )

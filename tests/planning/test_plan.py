@@ -118,6 +118,22 @@ def test_pairs_are_multiplied_where_there_are_instructions_for_them() -> None:
             assert plan.kernel.startswith(expected)
 
 
+def test_slow_dot_products_of_bfloat16_are_left_out() -> None:
+    bf16, pattern = _C.DType.bfloat16, _C.Pattern.k2of4
+    for n, expected in ((1, "row_dot_avx512"), (24, "row_dot_avx512"), (25, "panel_avx512")):
+        plan = _C.plan(64, n, 64, bf16, bf16, pattern, bf16, _C.Isa.avx512_bf16, 1, True)
+        assert plan.kernel == expected
+    plan = _C.plan(64, 300, 64, bf16, bf16, pattern, bf16, _C.Isa.portable, 1, True)
+    assert plan.kernel == "panel_portable"
+
+
+def test_slow_permutations_of_two_sources_are_left_out_sooner() -> None:
+    int8, int32, pattern = _C.DType.int8, _C.DType.int32, _C.Pattern.k2of4
+    for n, expected in ((11, "row_dot_int8_avx512_bf16"), (12, "row_block_int8_avx512_bf16")):
+        plan = _C.plan(64, n, 64, int8, int8, pattern, int32, _C.Isa.avx512_bf16, 1, True)
+        assert plan.kernel == expected
+
+
 def test_tasks_are_of_one_size_for_every_thread() -> None:
     dtype, pattern = _C.DType.float32, _C.Pattern.k2of4
     for m, threads in ((384, 2), (4096, 2), (1000, 3), (130, 1)):
