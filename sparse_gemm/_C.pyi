@@ -178,6 +178,23 @@ def set_isa(isa: Isa, /) -> bool: ...
 def intel_core() -> bool: ...
 def set_intel_core(slow: bool, /) -> None: ...
 
+# Calls of `linear` that are plain, on torch tensors in the CPU's memory: once told what torch is.
+def use_torch(
+    exchange_api: Any,
+    tensor: type,
+    parameter: type,
+    matrix: type,
+    is_grad_enabled: Callable[[], bool],
+    get_num_threads: Callable[[], int],
+    activations: dict[str, int],
+    dtypes: dict[Any, int],
+    types_of_x: dict[tuple[int, int], set[int]],
+    /,
+) -> None: ...
+def torch_linear(
+    x: Any, a: Any, bias: Any, activation: Any, w_scale: Any, x_scale: Any, out_dtype: Any, /
+) -> Any: ...
+
 # --- CUDA: addresses are device addresses, `stream` is the array library's handle (0: the default
 # stream) and nothing synchronises. A build without CUDA has the same names: cuda_build() is None,
 # cuda_device_count() is 0, and what needs a device raises UnsupportedError with

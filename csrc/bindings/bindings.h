@@ -10,5 +10,6 @@ void bind_format(pybind11::module_& m);
 void bind_gemm(pybind11::module_& m);
 void bind_metadata_order(pybind11::module_& m);
 void bind_plan(pybind11::module_& m);
+void bind_torch(pybind11::module_& m);
 
 }  // namespace sparse_gemm::bindings

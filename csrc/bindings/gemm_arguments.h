@@ -13,6 +13,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <type_traits>
 
 #include "core/problem.h"
 
@@ -151,12 +152,16 @@ struct GemmCall {
   PyObject* const* objects_;
 };
 
-// `kFunction` as CPython calls it with METH_FASTCALL.
-template <void (*kFunction)(PyObject* const*, Py_ssize_t)>
+// `kFunction` as CPython calls it with METH_FASTCALL: it returns an object or nothing.
+template <auto kFunction>
 PyObject* vectorcall(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
   namespace py = pybind11;
   try {
-    kFunction(arguments, count);
+    if constexpr (!std::is_void_v<decltype(kFunction(arguments, count))>) {
+      return kFunction(arguments, count).release().ptr();
+    } else {
+      kFunction(arguments, count);
+    }
   } catch (py::error_already_set& error) {
     error.restore();
     return nullptr;
@@ -172,7 +177,7 @@ PyObject* vectorcall(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
-template <void (*kFunction)(PyObject* const*, Py_ssize_t)>
+template <auto kFunction>
 PyMethodDef fastcall_method(const char* name, const char* doc) {
   return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&vectorcall<kFunction>)),
           METH_FASTCALL, doc};

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_C, m) {
   sparse_gemm::bindings::bind_gemm(m);
   sparse_gemm::bindings::bind_cuda(m);
   sparse_gemm::bindings::bind_plan(m);
+  sparse_gemm::bindings::bind_torch(m);
 }

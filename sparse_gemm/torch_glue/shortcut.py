@@ -4,6 +4,9 @@ On a 64x64 layer the product takes half a microsecond on the CPU, and each quest
 a tenth of one. `linear` here asks only those that tell a plain call from any other; any other gets
 None, and takes the long way in `ops`, which has the rest of the features and all of the error
 messages.
+
+In the CPU's memory the questions are asked by C++ (`_C.torch_linear`), of torch from 2.10 on, which
+answers them by DLPack's C exchange API; for CUDA devices and an older torch they are asked here.
 """
 
 from __future__ import annotations
@@ -45,6 +48,16 @@ _TYPES_OF_X = {
     for pattern in _C.Pattern.__members__.values()
     for dtype in _C.DType.__members__.values()
 }
+_exchange_api = getattr(Tensor, "__dlpack_c_exchange_api__", None)
+if _exchange_api is not None:
+    _C.use_torch(
+        _exchange_api,
+        *(*PLAIN_TYPES, Sparse24Tensor),
+        *(torch.is_grad_enabled, torch.get_num_threads),
+        {name: code for name, code in ACTIVATION_CODES.items() if name is not None},
+        _CODES,
+        {stored: {_CODES[native] for native in types} for stored, types in _TYPES_OF_X.items()},
+    )
 
 
 def _is_on(x: Tensor, cuda_index: int) -> bool:
@@ -133,7 +146,23 @@ def linear(
 ) -> Tensor | None:
     """act(x_scale * w_scale * (x [..., K] @ A.T) + bias), or None if there is anything to decide or
     to complain about."""
-    if type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor or is_watched():
+    if is_watched():
+        return None
+    y: Tensor | None = _C.torch_linear(x, a, bias, activation, w_scale, x_scale, out_dtype)
+    return _linear(x, a, bias, activation, w_scale, x_scale, out_dtype) if y is None else y
+
+
+def _linear(
+    x: Tensor,
+    a: Sparse24Tensor,
+    bias: Tensor | None,
+    activation: str | None,
+    w_scale: Tensor | None,
+    x_scale: Tensor | None,
+    out_dtype: torch.dtype | None,
+) -> Tensor | None:
+    """The same where C++ does not ask."""
+    if type(x) not in PLAIN_TYPES or type(a) is not Sparse24Tensor:
         return None
     if x.layout is not torch.strided or x.is_nested:  # of which some have no shape to ask for
         return None

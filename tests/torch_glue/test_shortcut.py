@@ -39,8 +39,11 @@ def both_ways(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     terms = Terms(bias, activation, w_scale, x_scale)
     long = eager.linear(x, a, terms, eager.Options(out_dtype=out_dtype))
-    short = shortcut.linear(x, a, bias, activation, w_scale, x_scale, out_dtype)
+    arguments = (x, a, bias, activation, w_scale, x_scale, out_dtype)
+    short, asked_by_python = shortcut.linear(*arguments), shortcut._linear(*arguments)
     assert short is not None
+    assert asked_by_python is not None
+    assert torch.equal(short, asked_by_python)
     assert (short.shape, short.dtype, short.stride()) == (long.shape, long.dtype, long.stride())
     return short, long
 
@@ -184,3 +187,21 @@ def turned_away() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("case", turned_away())
 def test_anything_else_takes_the_long_way(case: str) -> None:
     assert shortcut.linear(**turned_away()[case]) is None
+
+
+def test_cpp_takes_plain_calls_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch has DLPack's C exchange API; elsewhere Python does, by the same rules."""
+    if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+        pytest.skip("this torch lacks DLPack's C exchange API")
+    monkeypatch.setattr(shortcut, "_linear", lambda *_: pytest.fail("asked by Python"))
+    x, scale = inputs(2, 3), torch.rand(2, 3, 1)
+    bias = torch.nn.Parameter(torch.ones(OUT), requires_grad=False)
+    for a in (sg.compress(weight()), sg.quantize(weight(), "int4", group_size=64)):
+        assert shortcut.linear(x, a, None, None) is not None
+        assert shortcut.linear(x, a, bias, "silu", None, scale, torch.bfloat16) is not None
+
+
+@pytest.mark.parametrize("case", turned_away())
+def test_python_turns_away_what_cpp_does(case: str) -> None:
+    arguments = {"w_scale": None, "x_scale": None, "out_dtype": None} | turned_away()[case]
+    assert shortcut._linear(**arguments) is None
