@@ -18,8 +18,6 @@ namespace py = pybind11;
 namespace sparse_gemm::bindings {
 namespace {
 
-constexpr int64_t kMaxThreads = 1 << 16;  // more than any machine has
-
 void gemm(PyObject* const* arguments, Py_ssize_t count) {
   const GemmCall<1> call(arguments, count);
   const int64_t num_threads = std::clamp<int64_t>(call.place(0), 1, kMaxThreads);

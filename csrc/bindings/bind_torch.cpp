@@ -9,8 +9,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "bindings/bindings.h"
 #include "bindings/dlpack.h"
@@ -32,7 +30,7 @@ struct Torch {
   PyObject* matrix_type = nullptr;
   PyObject* is_grad_enabled = nullptr;
   PyObject* get_num_threads = nullptr;
-  PyObject* activations = nullptr;             // name, or None -> number
+  PyObject* activations = nullptr;             // name -> number
   std::array<PyObject*, kNumDTypes> dtypes{};  // by DType; null where torch's are not for x or y
   uint32_t types_of_x[kNumPatterns][kNumDTypes]{};  // for a matrix: DTypes as bits
 };
@@ -298,7 +296,6 @@ py::object linear(PyObject* const* arguments, Py_ssize_t count) {
   const std::optional<View> result = y.is_none() ? std::nullopt : View::of(y.ptr());
   if (!result) return py::none();
   problem.d = {result->data(), call.y_dtype, 1, problem.m, 0};
-  constexpr int64_t kMaxThreads = 1 << 16;
   const int64_t threads =
       std::clamp<int64_t>(number(called(torch.get_num_threads).ptr()), 1, kMaxThreads);
   run_unlocked([&] { return run_gemm(problem, cpu::current_props(static_cast<int>(threads))); });

@@ -1,5 +1,5 @@
 // The part of DLPack's C exchange API (dlpack.h 1.2) by which a library's tensor says what it is:
-// https://dmlc.github.io/dlpack/latest/c_api.html. Declared here for its five structs.
+// https://dmlc.github.io/dlpack/latest/c_api.html. Declared here for what is asked.
 #pragma once
 
 #include <cstdint>

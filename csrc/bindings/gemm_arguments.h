@@ -56,6 +56,8 @@ enum GemmArgument : Py_ssize_t {
   kNumProblemArguments,
 };
 
+inline constexpr int64_t kMaxThreads = 1 << 16;  // more than any machine has
+
 inline const void* pointer(int64_t address) {
   return reinterpret_cast<const void*>(address);
 }

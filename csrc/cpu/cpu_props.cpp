@@ -19,11 +19,11 @@ std::atomic<Isa>& chosen_isa() {
 
 std::atomic<bool>& intel_core_flag() {
 #if SPARSE_GEMM_X86
-  static std::atomic<bool> slow{__builtin_cpu_is("intel") != 0};
+  static std::atomic<bool> is_intel{__builtin_cpu_is("intel") != 0};
 #else
-  static std::atomic<bool> slow{false};
+  static std::atomic<bool> is_intel{false};
 #endif
-  return slow;
+  return is_intel;
 }
 
 }  // namespace
@@ -63,8 +63,8 @@ bool intel_core() {
   return intel_core_flag().load(std::memory_order_relaxed);
 }
 
-void set_intel_core(bool slow) {
-  intel_core_flag().store(slow, std::memory_order_relaxed);
+void set_intel_core(bool is_intel) {
+  intel_core_flag().store(is_intel, std::memory_order_relaxed);
 }
 
 CpuProps current_props(int num_threads) {

@@ -17,7 +17,7 @@ bool set_isa(Isa isa);
 // Whether this machine's cores are Intel's, unless `set_intel_core` said otherwise for all later
 // calls.
 bool intel_core();
-void set_intel_core(bool slow);
+void set_intel_core(bool is_intel);
 
 // What a call on `num_threads` threads has to go by.
 CpuProps current_props(int num_threads);
