@@ -47,6 +47,7 @@ class Isa(_Enum):
     portable: Final[Isa]
     avx2: Final[Isa]
     avx512: Final[Isa]
+    avx512_vnni: Final[Isa]
     avx512_bf16: Final[Isa]
 
 class ThreadSource(_Enum):

@@ -184,6 +184,7 @@ def test_no_function_of_one_instruction_set_can_stand_in_for_another() -> None:
         "portable": "Portable",
         "avx2": "Avx2",
         "avx512": "Avx512<",
+        "avx512_vnni": "Avx512Vnni",
         "avx512_bf16": "Avx512Bf16",
     }
     objects = {name: sorted(ROOT.glob(f"build/**/isa_{name}.cpp.o")) for name in traits}

@@ -8,14 +8,18 @@
 namespace sparse_gemm {
 
 // Instruction sets of the CPU backend, least capable first.
-enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
+enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Vnni, kAvx512Bf16 };
 
-inline constexpr int kNumIsas = 4;
+inline constexpr int kNumIsas = 5;
 inline constexpr std::string_view kIsaNames[kNumIsas] = {"portable", "avx2", "avx512",
-                                                         "avx512_bf16"};
+                                                         "avx512_vnni", "avx512_bf16"};
 
 constexpr std::string_view name_of(Isa isa) {
   return kIsaNames[static_cast<int>(isa)];
+}
+
+constexpr Isa below(Isa isa) {
+  return static_cast<Isa>(static_cast<int>(isa) - 1);
 }
 
 struct CpuProps {

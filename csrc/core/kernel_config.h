@@ -13,10 +13,11 @@
 namespace sparse_gemm {
 
 enum class CpuKernel : uint8_t {
-  kRowDot,     // few tokens: vectors run along K, one dot product for each row and token
-  kPanel,      // many tokens: vectors run along N, each kept weight is broadcast as a lane
-  kPairPanel,  // many tokens: the same with the two weights of a group, as a pair of bfloat16
-  kRowBlock,   // many tokens: along K, with the positions of two rows prepared for all tokens
+  kRowDot,      // few tokens: vectors run along K, one dot product for each row and token
+  kPanel,       // many tokens: vectors run along N, each kept weight is broadcast as a lane
+  kPairPanel,   // many tokens: the same with the two weights of a group, as a pair of bfloat16
+  kRowBlock,    // many tokens: along K, with the positions of two rows prepared for all tokens
+  kDensePanel,  // many tokens: along N, pruned weights as zeros, where that is no slower
 };
 
 // Bounds of a task, which size the kernels' scratch and which the planner keeps.
@@ -25,6 +26,8 @@ inline constexpr int64_t kMaxPanelTileM = 128;  // rows of A that share a block 
 inline constexpr int64_t kMaxRowDotTokens = 32;
 inline constexpr int64_t kMaxStepK = 128;        // elements of K in a step along K
 inline constexpr int64_t kMaxPanelTokens = 256;  // share one unpacking of the weights
+
+inline constexpr int kDensePanelGroups = 1024;  // of K that are expanded at a time
 
 // How many accumulators a kernel keeps in registers.
 struct RegisterTile {
@@ -65,7 +68,7 @@ struct CpuConfig {
   DTypeSet types;
   RegisterTile tile;
   RowLayout row;      // of kRowDot and kRowBlock
-  PanelLayout panel;  // of kPanel and kPairPanel
+  PanelLayout panel;  // of kPanel, kPairPanel and kDensePanel
   std::string_view why;
 };
 

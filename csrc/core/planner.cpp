@@ -70,19 +70,53 @@ void plan_panel(const Problem& problem, int64_t groups, int64_t threads, Plan* p
   plan->workspace_bytes = panels * round_up(groups, layout.step_groups) * group_bytes;
 }
 
-// Whose kernels are the fastest for activations of a type: those of avx512 multiply bfloat16 by
-// FMAs.
-Isa isa_for(const CpuProps& props, DType type) {
-  const bool by_fma = type == DType::kBFloat16 && props.isa == Isa::kAvx512Bf16 && props.intel_core;
-  return by_fma ? Isa::kAvx512 : props.isa;
+// Panels of one width: with a narrow last one, rows would have too few sums to hide a product's
+// latency.
+void plan_dense_panel(const Problem& problem, int64_t threads, Plan* plan) {
+  const CpuConfig& config = *plan->config;
+  const int64_t lanes = config.tile.lanes;
+  const int64_t vectors = ceil_div(tokens_of_span(problem.n), lanes);
+  const int64_t panels = ceil_div(vectors, config.tile.columns);
+  constexpr int64_t kGroupSize = traits_of(Pattern::k2of4).group_size;
+  plan->panel_vectors = static_cast<int>(ceil_div(vectors, panels));
+  plan->tile_m = rows_of_task(problem.m, threads, config.tile.min_sums, kMaxPanelTileM);
+  plan->tile_n = panels * plan->panel_vectors * lanes;
+  plan->k_tile = config.panel.max_groups * kGroupSize;
+  const int64_t groups =
+      round_up(num_groups(problem.a.pattern, problem.k), config.panel.step_groups);
+  plan->workspace_bytes = panels * plan->panel_vectors * groups * config.panel.group_bytes;
 }
 
-// Up to how many tokens row_dot is the faster kernel. Where row_block takes its place, a
-// permutation has one source instead of two.
-int64_t few_tokens(const CpuConfig& row_dot, const CpuConfig* row_block, const CpuProps& props) {
-  constexpr int64_t kWithOneSource = 11;
+// The instruction set whose kernels are the fastest for activations of a type: the most capable one
+// that has any of its own. On Intel's cores FMAs multiply bfloat16 faster than its dot products.
+Isa isa_for(std::span<const CpuConfig> configs, const CpuProps& props, DType type) {
+  for (Isa isa = props.isa; isa != Isa::kPortable; isa = below(isa)) {
+    if (isa == Isa::kAvx512Bf16 && props.intel_core) continue;
+    if (find_config(configs, CpuKernel::kRowDot, isa, type) != nullptr) return isa;
+  }
+  return Isa::kPortable;
+}
+
+// Of the kernels for many tokens. On Intel's cores a permutation takes the place of a dot product
+// of quads.
+const CpuConfig* config_for_many(std::span<const CpuConfig> configs, const CpuProps& props, Isa isa,
+                                 DType type) {
+  if (props.intel_core) {
+    const CpuConfig* dense = find_config(configs, CpuKernel::kDensePanel, isa, type);
+    if (dense != nullptr) return dense;
+  }
+  for (CpuKernel kernel : {CpuKernel::kRowBlock, CpuKernel::kPairPanel}) {
+    const CpuConfig* config = find_config(configs, kernel, isa, type);
+    if (config != nullptr) return config;
+  }
+  return find_config(configs, CpuKernel::kPanel, isa, type);
+}
+
+// Up to how many tokens row_dot is the faster kernel: dense_panel permutes nothing.
+int64_t few_tokens(const CpuConfig& row_dot, const CpuConfig& many) {
+  constexpr int64_t kBeforeDense = 8;
   const int64_t tokens = row_dot.row.max_tokens;
-  return row_block != nullptr && props.intel_core ? std::min(tokens, kWithOneSource) : tokens;
+  return many.kernel == CpuKernel::kDensePanel ? std::min(tokens, kBeforeDense) : tokens;
 }
 
 }  // namespace
@@ -96,20 +130,22 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
   const int64_t max_threads = std::max(props.num_threads, 1);
 
   Plan plan;
-  const Isa isa = isa_for(props, type);
+  const Isa isa = isa_for(configs, props, type);
+  const CpuConfig* many = config_for_many(configs, props, isa, type);
   plan.config = find_config(configs, CpuKernel::kRowDot, isa, type);
-  const CpuConfig* row_block = find_config(configs, CpuKernel::kRowBlock, isa, type);
-  if (problem.n <= few_tokens(*plan.config, row_block, props)) {
+  if (problem.n <= few_tokens(*plan.config, *many)) {
     plan_row_dot(problem, max_threads, &plan);
   } else {
-    for (CpuKernel kernel : {CpuKernel::kRowBlock, CpuKernel::kPairPanel, CpuKernel::kPanel}) {
-      plan.config = find_config(configs, kernel, isa, type);
-      if (plan.config != nullptr) break;
-    }
-    if (plan.config->kernel == CpuKernel::kRowBlock) {
-      plan_row_block(problem, max_threads, &plan);
-    } else {
-      plan_panel(problem, groups, max_threads, &plan);
+    plan.config = many;
+    switch (many->kernel) {
+      case CpuKernel::kDensePanel:
+        plan_dense_panel(problem, max_threads, &plan);
+        break;
+      case CpuKernel::kRowBlock:
+        plan_row_block(problem, max_threads, &plan);
+        break;
+      default:
+        plan_panel(problem, groups, max_threads, &plan);
     }
   }
   plan.num_tasks = ceil_div(problem.m, plan.tile_m);

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "core/kernel_config.h"
+#include "core/numeric.h"
 #include "core/problem.h"
 #include "cpu/activation.h"
 

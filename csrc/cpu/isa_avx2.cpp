@@ -3,8 +3,8 @@
 
 namespace sparse_gemm::cpu {
 
-std::span<const KernelRow> avx2_kernels() {
-  return kKernelRows<Avx2>;
+std::span<const KernelRow> avx2_kernels(DType activations) {
+  return lane_kernels<Avx2>(activations);
 }
 
 }  // namespace sparse_gemm::cpu

@@ -3,8 +3,8 @@
 
 namespace sparse_gemm::cpu {
 
-std::span<const KernelRow> avx512_kernels() {
-  return kKernelRows<Avx512>;
+std::span<const KernelRow> avx512_kernels(DType activations) {
+  return lane_kernels<Avx512>(activations);
 }
 
 }  // namespace sparse_gemm::cpu

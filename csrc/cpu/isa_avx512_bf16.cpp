@@ -4,8 +4,10 @@
 
 namespace sparse_gemm::cpu {
 
-std::span<const KernelRow> avx512_bf16_kernels() {
-  return kKernelRows<Avx512Bf16>;
+// Of bfloat16 alone: for other types BF16 has nothing.
+std::span<const KernelRow> avx512_bf16_kernels(DType activations) {
+  if (activations != DType::kBFloat16) return {};
+  return kFloatRows<Avx512Bf16<float>, bfloat16>;
 }
 
 }  // namespace sparse_gemm::cpu

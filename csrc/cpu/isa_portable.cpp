@@ -3,8 +3,8 @@
 
 namespace sparse_gemm::cpu {
 
-std::span<const KernelRow> portable_kernels() {
-  return kKernelRows<Portable>;
+std::span<const KernelRow> portable_kernels(DType activations) {
+  return lane_kernels<Portable>(activations);
 }
 
 }  // namespace sparse_gemm::cpu

@@ -31,17 +31,18 @@ struct KernelFunctions {
                    int64_t rows, const void* packed);
 };
 
-// One row for each kernel and pair of types that an instruction set has.
+// One row for each kernel and type of weights that an instruction set has.
 struct KernelRow {
   CpuKernel kernel;
   DType a;  // how weights are stored
-  DType b;  // activations
   KernelFunctions functions;
 };
 
-std::span<const KernelRow> portable_kernels();
-std::span<const KernelRow> avx2_kernels();
-std::span<const KernelRow> avx512_kernels();
-std::span<const KernelRow> avx512_bf16_kernels();
+// Those for activations of a type.
+std::span<const KernelRow> portable_kernels(DType activations);
+std::span<const KernelRow> avx2_kernels(DType activations);
+std::span<const KernelRow> avx512_kernels(DType activations);
+std::span<const KernelRow> avx512_vnni_kernels(DType activations);
+std::span<const KernelRow> avx512_bf16_kernels(DType activations);
 
 }  // namespace sparse_gemm::cpu

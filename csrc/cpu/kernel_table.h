@@ -1,9 +1,10 @@
-// The table of an instruction set's kernels, built from the configs. Included by the isa_*.cpp
-// files alone, each of which is compiled with its own flags: whatever has code of its own in an
-// optimised build is a template over the SIMD traits, so that no file's function stands in for
-// another's.
+// The rows of an instruction set's table of kernels, built from the configs. Included by the
+// isa_*.cpp files alone, each of which is compiled with its own flags: whatever has code of its own
+// in an optimised build is a template over the SIMD traits, so that no file's function stands in
+// for another's.
 #pragma once
 
+#include <span>
 #include <type_traits>
 
 #include "core/numeric.h"
@@ -13,7 +14,6 @@
 #include "cpu/panel_lanes.h"
 #include "cpu/panel_pairs.h"
 #include "cpu/panel_weights.h"
-#include "cpu/row_block.h"
 #include "cpu/row_dot.h"
 
 namespace sparse_gemm::cpu {
@@ -42,9 +42,10 @@ template <typename Simd, typename T, typename Dense, bool kScaled>
 using RowDotOf = RowDot<RowForm<Simd, T, Dense, kScaled>,
                         find_config(CpuKernel::kRowDot, Simd::kIsa, kTypeOf<Dense>)->tile>;
 
-template <template <typename> typename Simd, typename Element>
-constexpr KernelFunctions row_dot_functions() {
-  return functions_of<RowDotOf<Simd<typename LaneOf<Element>::type>, Element, Element, false>>();
+template <typename Simd, typename Element>
+constexpr KernelRow row_dot_row() {
+  return {CpuKernel::kRowDot, kTypeOf<Element>,
+          functions_of<RowDotOf<Simd, Element, Element, false>>()};
 }
 
 // The panel of activations of a type: as pairs where the instruction set has dot products of them.
@@ -65,24 +66,13 @@ struct PanelOf<Simd, Dense, true> {
   using Weights = PairWeights<Simd, T, Dense, kScaled>;
 };
 
-template <template <typename> typename Simd, typename Element>
-constexpr KernelRow many_tokens_row() {
-  using Traits = Simd<typename LaneOf<Element>::type>;
-  constexpr DType kType = kTypeOf<Element>;
-  if constexpr (has_config(CpuKernel::kRowBlock, Traits::kIsa, kType)) {
-    constexpr CpuKernel kKernel = CpuKernel::kRowBlock;
-    using Kernel =
-        RowBlock<TwoRowsForm<Traits, Element>, find_config(kKernel, Traits::kIsa, kType)->tile>;
-    return {kKernel, kType, kType, functions_of<Kernel>()};
-  } else {
-    using Of = PanelOf<Traits, Element>;
-    using Kernel = typename Of::Type;
-    return {Of::kKernel,
-            kType,
-            kType,
-            {&Kernel::pack, &Kernel::num_pack_tasks,
-             &Kernel::template multiply<typename Of::template Weights<Element, false>>}};
-  }
+template <typename Simd, typename Element>
+constexpr KernelRow panel_row() {
+  using Of = PanelOf<Simd, Element>;
+  using Kernel = typename Of::Type;
+  constexpr auto kMultiply =
+      &Kernel::template multiply<typename Of::template Weights<Element, false>>;
+  return {Of::kKernel, kTypeOf<Element>, {&Kernel::pack, &Kernel::num_pack_tasks, kMultiply}};
 }
 
 // Weights of T for activations of another type, with scales of groups or without. Where activations
@@ -110,58 +100,59 @@ struct WeightOnly {
   }
 };
 
-template <template <typename> typename Simd, typename T, typename Dense>
+template <typename Simd, typename T, typename Dense>
 constexpr KernelRow weight_only_row_dot() {
-  using Kernel = RowDotOf<Simd<float>, T, Dense, false>;
+  using Kernel = RowDotOf<Simd, T, Dense, false>;
   return {CpuKernel::kRowDot,
           kTypeOf<T>,
-          kTypeOf<Dense>,
-          {&Kernel::pack, &Kernel::num_pack_tasks, &WeightOnly<Simd<float>, T, Dense>::row_dot}};
+          {&Kernel::pack, &Kernel::num_pack_tasks, &WeightOnly<Simd, T, Dense>::row_dot}};
 }
-template <template <typename> typename Simd, typename T, typename Dense>
+template <typename Simd, typename T, typename Dense>
 constexpr KernelRow weight_only_panel() {
-  using Of = PanelOf<Simd<float>, Dense>;
+  using Of = PanelOf<Simd, Dense>;
   using Kernel = typename Of::Type;
   return {Of::kKernel,
           kTypeOf<T>,
-          kTypeOf<Dense>,
-          {&Kernel::pack, &Kernel::num_pack_tasks, &WeightOnly<Simd<float>, T, Dense>::panel}};
+          {&Kernel::pack, &Kernel::num_pack_tasks, &WeightOnly<Simd, T, Dense>::panel}};
 }
 
-template <template <typename> typename Simd>
-inline constexpr KernelRow kKernelRows[] = {
-    {CpuKernel::kRowDot, DType::kFloat32, DType::kFloat32, row_dot_functions<Simd, float>()},
-    {CpuKernel::kRowDot, DType::kFloat16, DType::kFloat16, row_dot_functions<Simd, float16>()},
-    {CpuKernel::kRowDot, DType::kBFloat16, DType::kBFloat16, row_dot_functions<Simd, bfloat16>()},
-    {CpuKernel::kRowDot, DType::kInt8, DType::kInt8, row_dot_functions<Simd, int8_t>()},
-    many_tokens_row<Simd, float>(),
-    many_tokens_row<Simd, float16>(),
-    many_tokens_row<Simd, bfloat16>(),
-    many_tokens_row<Simd, int8_t>(),
-    weight_only_row_dot<Simd, int8_t, float>(),
-    weight_only_panel<Simd, int8_t, float>(),
-    weight_only_row_dot<Simd, int8_t, float16>(),
-    weight_only_panel<Simd, int8_t, float16>(),
-    weight_only_row_dot<Simd, int8_t, bfloat16>(),
-    weight_only_panel<Simd, int8_t, bfloat16>(),
-    weight_only_row_dot<Simd, float8_e4m3, float>(),
-    weight_only_panel<Simd, float8_e4m3, float>(),
-    weight_only_row_dot<Simd, float8_e4m3, float16>(),
-    weight_only_panel<Simd, float8_e4m3, float16>(),
-    weight_only_row_dot<Simd, float8_e4m3, bfloat16>(),
-    weight_only_panel<Simd, float8_e4m3, bfloat16>(),
-    weight_only_row_dot<Simd, float8_e5m2, float>(),
-    weight_only_panel<Simd, float8_e5m2, float>(),
-    weight_only_row_dot<Simd, float8_e5m2, float16>(),
-    weight_only_panel<Simd, float8_e5m2, float16>(),
-    weight_only_row_dot<Simd, float8_e5m2, bfloat16>(),
-    weight_only_panel<Simd, float8_e5m2, bfloat16>(),
-    weight_only_row_dot<Simd, int4x2, float>(),
-    weight_only_panel<Simd, int4x2, float>(),
-    weight_only_row_dot<Simd, int4x2, float16>(),
-    weight_only_panel<Simd, int4x2, float16>(),
-    weight_only_row_dot<Simd, int4x2, bfloat16>(),
-    weight_only_panel<Simd, int4x2, bfloat16>(),
+// All that multiplies floating-point activations of a type.
+template <typename Simd, typename Dense>
+inline constexpr KernelRow kFloatRows[] = {
+    row_dot_row<Simd, Dense>(),
+    panel_row<Simd, Dense>(),
+    weight_only_row_dot<Simd, int8_t, Dense>(),
+    weight_only_panel<Simd, int8_t, Dense>(),
+    weight_only_row_dot<Simd, float8_e4m3, Dense>(),
+    weight_only_panel<Simd, float8_e4m3, Dense>(),
+    weight_only_row_dot<Simd, float8_e5m2, Dense>(),
+    weight_only_panel<Simd, float8_e5m2, Dense>(),
+    weight_only_row_dot<Simd, int4x2, Dense>(),
+    weight_only_panel<Simd, int4x2, Dense>(),
 };
+
+// int8 by int8 on 32-bit lanes.
+template <typename Simd>
+inline constexpr KernelRow kInt8Rows[] = {
+    row_dot_row<Simd, int8_t>(),
+    panel_row<Simd, int8_t>(),
+};
+
+// The rows of an instruction set that has 32-bit lanes for every type.
+template <template <typename> typename Simd>
+SPARSE_GEMM_INLINE std::span<const KernelRow> lane_kernels(DType activations) {
+  switch (activations) {
+    case DType::kFloat32:
+      return kFloatRows<Simd<float>, float>;
+    case DType::kFloat16:
+      return kFloatRows<Simd<float>, float16>;
+    case DType::kBFloat16:
+      return kFloatRows<Simd<float>, bfloat16>;
+    case DType::kInt8:
+      return kInt8Rows<Simd<int32_t>>;
+    default:
+      return {};
+  }
+}
 
 }  // namespace sparse_gemm::cpu

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "core/huge_pages.h"
 #include "core/parallel.h"
 #include "cpu/kernel.h"
 
@@ -18,23 +19,32 @@ struct AlignedDelete {
   void operator()(void* pointer) const { ::operator delete(pointer, kCacheLine); }
 };
 
-std::span<const KernelRow> kernels_of(Isa isa) {
+std::span<const KernelRow> kernels_of(Isa isa, DType activations) {
 #if SPARSE_GEMM_X86
-  if (isa == Isa::kAvx512Bf16) return avx512_bf16_kernels();
-  if (isa == Isa::kAvx512) return avx512_kernels();
-  if (isa == Isa::kAvx2) return avx2_kernels();
+  if (isa == Isa::kAvx512Bf16) return avx512_bf16_kernels(activations);
+  if (isa == Isa::kAvx512Vnni) return avx512_vnni_kernels(activations);
+  if (isa == Isa::kAvx512) return avx512_kernels(activations);
+  if (isa == Isa::kAvx2) return avx2_kernels(activations);
 #endif
   (void)isa;
-  return portable_kernels();
+  return portable_kernels(activations);
 }
 
 const KernelFunctions* find_kernel(const CpuConfig& config, const Problem& problem) {
-  const std::span<const KernelRow> rows = kernels_of(config.isa);
+  const std::span<const KernelRow> rows = kernels_of(config.isa, problem.b.dtype);
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const KernelRow& candidate) {
-    return candidate.kernel == config.kernel && candidate.a == problem.a.dtype &&
-           candidate.b == problem.b.dtype;
+    return candidate.kernel == config.kernel && candidate.a == problem.a.dtype;
   });
   return row == rows.end() ? nullptr : &row->functions;
+}
+
+// Where D has no gaps: a large one is fresh memory, most likely.
+void prefer_huge_pages_for(const Problem& problem) {
+  const DenseOperand& d = problem.d;
+  const bool is_row_major = d.col_stride == 1 && d.row_stride == problem.n;
+  const bool is_column_major = d.row_stride == 1 && d.col_stride == problem.m;
+  if (!is_row_major && !is_column_major) return;
+  prefer_huge_pages(d.data, static_cast<size_t>(problem.m * problem.n * bytes_of(d.dtype)));
 }
 
 }  // namespace
@@ -51,6 +61,7 @@ Status launch(const Problem& problem, const Plan& plan) {
     return Status::out_of_memory(std::to_string(plan.workspace_bytes) +
                                  " bytes for packed activations could not be had");
   }
+  prefer_huge_pages_for(problem);
   for (int64_t n = 0; n < problem.n; n += plan.tile_n) {
     const TokenSpan tokens{n, std::min(plan.tile_n, problem.n - n)};
     parallel_for(kernel->num_pack_tasks(problem, plan, tokens), plan.num_pack_threads,

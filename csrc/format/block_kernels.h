@@ -34,13 +34,13 @@ struct BlockKernels {
 };
 
 std::span<const BlockKernels> avx2_block_kernels();
-std::span<const BlockKernels> avx512_bf16_block_kernels();
+std::span<const BlockKernels> avx512_vnni_block_kernels();
 
 // The kernels of the most capable instruction set up to `isa` that has some. AVX-512 wants VBMI2
 // here, which kAvx512 does not promise.
 inline std::span<const BlockKernels> block_kernels(Isa isa) {
 #if SPARSE_GEMM_X86
-  if (isa >= Isa::kAvx512Bf16) return avx512_bf16_block_kernels();
+  if (isa >= Isa::kAvx512Vnni) return avx512_vnni_block_kernels();
   if (isa >= Isa::kAvx2) return avx2_block_kernels();
 #endif
   (void)isa;

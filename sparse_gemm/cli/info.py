@@ -14,7 +14,8 @@ _ISA_NEEDS = {
     "portable": "128-bit vectors of the compiler's own (SSE2 or NEON)",
     "avx2": "AVX2, FMA and F16C",
     "avx512": "AVX-512 F, BW, VL and DQ",
-    "avx512_bf16": "AVX-512 with BF16, VBMI, VBMI2 and VNNI",
+    "avx512_vnni": "AVX-512 with VBMI, VBMI2 and VNNI",
+    "avx512_bf16": "the same and BF16",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from isas import ISAS, in_use
+from isas import CORES, Core, in_use
 
 import sparse_gemm as sg
 from sparse_gemm import _C
@@ -20,7 +20,7 @@ DTYPES = (*FLOATS, np.int8)
 # Around the bounds of the kernels: a vector (4, 8, 16), a row tile (2, 4), a task (64 rows, 128 of
 # a panel), the last row_dot token count (16, 32), a panel (16, 32, 64, 128 tokens), a span of
 # tokens (256), a k_tile (96, 128, 192), a chunk of them (192, 384), blocks of row_block (8 rows,
-# 4 tokens).
+# 4 tokens), an expanded piece (512) and chunk (4096) of dense_panel.
 M_EDGES = (1, 2, 3, 5, 63, 64, 65, 129)
 N_EDGES = (1, 2, 4, 5, 16, 17, 32, 33, 49, 65, 129, 255, 257)
 K_EDGES = (1, 3, 4, 5, 8, 31, 32, 63, 64, 65, 129, 391)
@@ -234,7 +234,7 @@ TERMS = {
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
-    isa=st.sampled_from(ISAS),
+    core=st.sampled_from(CORES),
     dtype=st.sampled_from(DTYPES),
     m=st.integers(0, 80),
     n=st.integers(0, 80),
@@ -245,7 +245,7 @@ TERMS = {
     seed=st.integers(0, 2**32 - 1),
 )
 def test_any_shape_and_any_epilogue_agrees_with_the_reference(
-    isa: _C.Isa,
+    core: Core,
     dtype: type,
     m: int,
     n: int,
@@ -263,7 +263,7 @@ def test_any_shape_and_any_epilogue_agrees_with_the_reference(
     if "residual" in terms:
         keywords["beta"] = 0.5
     a = sg.compress(w)
-    with in_use(isa):
+    with in_use(*core):
         y = sg.linear(x, a, **keywords)
     expected = sg.reference.linear(x, a, **keywords)
     # The sum's rounding, carried through scales, activation (slope below 1.2) and gate.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from isas import ISAS, in_use
+from isas import CORES, Core, in_use
 
 import sparse_gemm as sg
 from sparse_gemm import _C
@@ -77,7 +77,7 @@ def test_scaled_weights_are_rounded_to_the_activations_type(
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(
-    isa=st.sampled_from(ISAS),
+    core=st.sampled_from(CORES),
     dtype=st.sampled_from(WEIGHTS),
     dense=st.sampled_from(DENSE),
     group_size=st.sampled_from(GROUP_SIZES),
@@ -87,7 +87,7 @@ def test_scaled_weights_are_rounded_to_the_activations_type(
     seed=st.integers(0, 2**32 - 1),
 )
 def test_any_shape_agrees_with_the_reference(
-    isa: _C.Isa,
+    core: Core,
     dtype: str,
     dense: type,
     group_size: int | None,
@@ -101,7 +101,7 @@ def test_any_shape_agrees_with_the_reference(
     a = sg.quantize(w, dtype, group_size=group_size, prune=True)
     x = rng.standard_normal((n, k)).astype(dense)
     bias = rng.standard_normal(m).astype(np.float32)
-    with in_use(isa):
+    with in_use(*core):
         y = sg.linear(x, a, bias, activation="silu", out_dtype=np.float32)
     expected = sg.reference.linear(
         x, a, bias, activation="silu", w_scale=_row_scale(a), out_dtype=np.float32

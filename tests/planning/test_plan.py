@@ -43,7 +43,7 @@ PANELS = {
     ("portable", "float32"): (4, 64, 1, 4),
     ("avx2", "bfloat16"): (8, 128, 1, 4),
     ("avx512", "int8"): (16, 256, 1, 4),
-    ("avx512_bf16", "float16"): (16, 256, 1, 4),
+    ("avx512_vnni", "float16"): (16, 256, 1, 4),
     ("avx512_bf16", "bfloat16"): (16, 128, 2, 8),
 }
 
@@ -94,7 +94,7 @@ def test_many_tokens_of_int8_are_cut_into_blocks_of_four(n: int, k: int) -> None
 
 @pytest.mark.parametrize(
     ("isa", "name", "last"),
-    [("avx2", "float32", 16), ("avx512_bf16", "int8", 16), ("avx512_bf16", "bfloat16", 32)],
+    [("avx2", "float32", 16), ("avx512_vnni", "int8", 16), ("avx512_bf16", "bfloat16", 32)],
 )
 def test_few_tokens_are_multiplied_along_k(isa: str, name: str, last: int) -> None:
     dtype = getattr(_C.DType, name)
@@ -127,11 +127,31 @@ def test_slow_dot_products_of_bfloat16_are_left_out() -> None:
     assert plan.kernel == "panel_portable"
 
 
-def test_slow_permutations_of_two_sources_are_left_out_sooner() -> None:
+def test_permutations_that_take_the_place_of_products_are_left_out() -> None:
     int8, int32, pattern = _C.DType.int8, _C.DType.int32, _C.Pattern.k2of4
-    for n, expected in ((11, "row_dot_int8_avx512_bf16"), (12, "row_block_int8_avx512_bf16")):
-        plan = _C.plan(64, n, 64, int8, int8, pattern, int32, _C.Isa.avx512_bf16, 1, True)
-        assert plan.kernel == expected
+    for isa in (_C.Isa.avx512_vnni, _C.Isa.avx512_bf16):
+        for n, expected in ((8, "row_dot_int8_avx512_vnni"), (9, "dense_panel_int8_avx512_vnni")):
+            plan = _C.plan(64, n, 64, int8, int8, pattern, int32, isa, 1, True)
+            assert plan.kernel == expected
+
+
+@pytest.mark.parametrize("n", [9, 16, 17, 48, 65, 129, 250, 257, 1000])
+@pytest.mark.parametrize("k", [1, 100, 4096, 5000])
+def test_panels_of_expanded_rows_are_of_one_width(n: int, k: int) -> None:
+    int8, pattern = _C.DType.int8, _C.Pattern.k2of4
+    isa = _C.Isa.avx512_vnni
+    plan = _C.plan(1000, n, k, int8, int8, pattern, _C.DType.int32, isa, 2, True)
+    assert plan.kernel.startswith("dense_panel")
+    panels, rest = divmod(plan.tile_n, 16 * plan.panel_vectors)
+    assert rest == 0
+    assert plan.panel_vectors <= 4
+    assert plan.tile_n <= 256
+    spans = -(-n // plan.tile_n)
+    assert spans == -(-n // 256)  # no more than needed
+    assert (plan.tile_n - -(-n // spans)) // 16 < panels  # less than a vector a panel is idle
+    assert plan.tile_m % 16 == 0
+    assert plan.k_tile == 4096
+    assert plan.workspace_bytes == plan.tile_n * -(-k // 64) * 64
 
 
 def test_tasks_are_of_one_size_for_every_thread() -> None:

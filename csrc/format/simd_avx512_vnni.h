@@ -1,4 +1,4 @@
-// Vectors of places for the AVX-512 of the level kAvx512Bf16, which has VBMI2: it moves 8- and
+// Vectors of places for the AVX-512 of the level kAvx512Vnni, which has VBMI2: it moves 8- and
 // 16-bit lanes together and apart by a mask. What a traits type must give is said in
 // block_kernel.h.
 #pragma once
@@ -12,7 +12,7 @@
 
 namespace sparse_gemm::format {
 
-struct Avx512Bf16Base {
+struct Avx512VnniBase {
   using Vector = __m512i;
   static constexpr int kVectorBytes = 64;
 
@@ -31,10 +31,10 @@ struct Avx512Bf16Base {
 };
 
 template <typename Lane>
-struct Avx512Bf16;
+struct Avx512Vnni;
 
 template <>
-struct Avx512Bf16<uint8_t> : Avx512Bf16Base {
+struct Avx512Vnni<uint8_t> : Avx512VnniBase {
   using Mask = __mmask64;
   static Vector broadcast(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
   static Mask nonzero(Vector x, Vector bits) { return _mm512_test_epi8_mask(x, bits); }
@@ -56,7 +56,7 @@ struct Avx512Bf16<uint8_t> : Avx512Bf16Base {
 };
 
 template <>
-struct Avx512Bf16<uint16_t> : Avx512Bf16Base {
+struct Avx512Vnni<uint16_t> : Avx512VnniBase {
   using Mask = __mmask32;
   static Vector broadcast(uint16_t x) { return _mm512_set1_epi16(static_cast<int16_t>(x)); }
   static Mask nonzero(Vector x, Vector bits) { return _mm512_test_epi16_mask(x, bits); }
@@ -77,7 +77,7 @@ struct Avx512Bf16<uint16_t> : Avx512Bf16Base {
 };
 
 template <>
-struct Avx512Bf16<uint32_t> : Avx512Bf16Base {
+struct Avx512Vnni<uint32_t> : Avx512VnniBase {
   using Mask = __mmask16;
   static Vector broadcast(uint32_t x) { return _mm512_set1_epi32(static_cast<int32_t>(x)); }
   static Mask nonzero(Vector x, Vector bits) { return _mm512_test_epi32_mask(x, bits); }
