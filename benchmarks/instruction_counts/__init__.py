@@ -5,6 +5,8 @@ difference of differences over M and K: what the inner loop takes for each kept 
 `linear`, for each dense element of compress and its like; planning, packing and epilogue cancel.
 
 valgrind's callgrind counts portable and avx2. It knows no AVX-512: those are single-stepped.
+avx512_vnni's kernels, those of int8 and of the format, are counted as avx512_bf16's; `intel` is for
+the planner's choice on that maker's cores.
 
     python -m benchmarks.instruction_counts    # counts anew, writes figures.json beside this file
 

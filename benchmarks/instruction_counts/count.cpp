@@ -83,7 +83,8 @@ struct Operands {
 };
 
 // D = A @ B for n tokens, as `linear` has it: B and D are views of row-major matrices of tokens.
-Run linear_run(DType dtype, int64_t n, Extents extents, Isa isa) {
+// On cores of other makers than Intel, or on its.
+Run linear_run(DType dtype, int64_t n, Extents extents, Isa isa, bool intel_core = false) {
   const auto operands = std::make_shared<Operands>(dtype, extents, n);
   const auto x = std::make_shared<std::vector<std::byte>>(
       static_cast<size_t>(n * extents.k * bytes_of(dtype)), std::byte{1});
@@ -98,9 +99,10 @@ Run linear_run(DType dtype, int64_t n, Extents extents, Isa isa) {
     problem.b = {x->data(), dtype, 1, extents.k};
     const bool is_int8 = dtype == DType::kInt8;
     problem.d = {operands->out.data(), is_int8 ? DType::kInt32 : dtype, 1, extents.m};
-    if (!run_gemm(problem, {isa, 1}).is_ok()) fail("run_gemm", EXIT_FAILURE);
+    if (!run_gemm(problem, {isa, 1, intel_core}).is_ok()) fail("run_gemm", EXIT_FAILURE);
   };
-  return {"linear-" + std::string(name_of(dtype)) + "-" + std::to_string(n), extents, call};
+  const std::string core = intel_core ? "-intel-" : "-";
+  return {"linear-" + std::string(name_of(dtype)) + core + std::to_string(n), extents, call};
 }
 
 Run format_run(const char* name, DType dtype, Extents extents, Isa isa) {
@@ -135,6 +137,11 @@ std::vector<Run> all_runs(Isa isa) {
     }
     for (Extents extents : {Extents{8, 128}, {16, 128}, {8, 256}, {16, 256}}) {
       runs.push_back(linear_run(dtype, 64, extents, isa));
+    }
+    if (dtype == DType::kInt8 && isa >= Isa::kAvx512Vnni) {
+      for (Extents extents : {Extents{8, 512}, {16, 512}, {8, 1024}, {16, 1024}}) {
+        runs.push_back(linear_run(dtype, 64, extents, isa, true));
+      }
     }
     if (dtype == DType::kFloat16) continue;  // to the format it is bfloat16
     for (const char* name : {"compress", "decompress", "check", "prune"}) {
