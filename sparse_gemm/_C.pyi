@@ -143,7 +143,6 @@ class Epilogue:
 
 class Plan:
     kernel: Final[str]
-    isa: Final[str]
     why: Final[str]
     tile_m: Final[int]
     tile_n: Final[int]

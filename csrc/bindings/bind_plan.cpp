@@ -49,7 +49,6 @@ Plan cpu_plan(int64_t m, int64_t n, int64_t k, DType a_dtype, DType b_dtype, Pat
 void bind_cpu_plan(py::module_& m) {
   py::class_<Plan>(m, "Plan")
       .def_property_readonly("kernel", [](const Plan& p) { return p.config->name; })
-      .def_property_readonly("isa", [](const Plan& p) { return name_of(p.config->isa); })
       .def_property_readonly("why", [](const Plan& p) { return p.config->why; })
       .def_readonly("tile_m", &Plan::tile_m)
       .def_readonly("tile_n", &Plan::tile_n)

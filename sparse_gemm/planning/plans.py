@@ -212,10 +212,11 @@ def plan(
         return _cuda_plan(problem, a._cuda)
     if device_for(a._kind, a._values, "a") != CPU:
         raise device_format.unsupported(a._matrix, "a")
-    found = _C.plan(*problem[:7], _C.current_isa(), available_threads(), _C.intel_core())
+    isa = _C.current_isa()
+    found = _C.plan(*problem[:7], isa, available_threads(), _C.intel_core())
     return CpuPlan(
         backend="cpu",
-        device=found.isa,
+        device=isa.name,
         m=problem.m,
         n=problem.n,
         k=problem.k,

@@ -20,6 +20,10 @@ def test_plan_says_what_runs_and_tells_few_tokens_from_many() -> None:
     assert few.why in str(few)
 
 
+def test_plan_names_the_instruction_set_in_use_whatever_the_kernel_needs(isa: _C.Isa) -> None:
+    assert sg.plan(A, 1).device == isa.name
+
+
 def test_plan_refuses_what_is_no_number_of_tokens() -> None:
     with pytest.raises(TypeError, match="tokens is 1.5; expected a whole number"):
         sg.plan(A, 1.5)
