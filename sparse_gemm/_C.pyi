@@ -148,6 +148,7 @@ class Plan:
     tile_n: Final[int]
     k_tile: Final[int]
     panel_vectors: Final[int]
+    num_spans: Final[int]
     num_tasks: Final[int]
     num_threads: Final[int]
     workspace_bytes: Final[int]

@@ -54,6 +54,7 @@ void bind_cpu_plan(py::module_& m) {
       .def_readonly("tile_n", &Plan::tile_n)
       .def_readonly("k_tile", &Plan::k_tile)
       .def_readonly("panel_vectors", &Plan::panel_vectors)
+      .def_readonly("num_spans", &Plan::num_spans)
       .def_readonly("num_tasks", &Plan::num_tasks)
       .def_readonly("num_threads", &Plan::num_threads)
       .def_readonly("workspace_bytes", &Plan::workspace_bytes)

@@ -17,6 +17,7 @@ struct Plan {
   int64_t tile_n = 0;                 // tokens whose activations are packed at a time
   int64_t k_tile = 0;                 // K of one cache block (panel)
   int panel_vectors = 0;              // vectors of tokens that lie side by side (panel)
+  int64_t num_spans = 1;              // of tile_n tokens that are packed, then multiplied, together
   int64_t num_tasks = 0;              // for each tile_n tokens
   int num_threads = 1;
   int num_pack_threads = 1;

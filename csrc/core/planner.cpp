@@ -9,6 +9,8 @@ namespace {
 // weights, offsets and accumulators on their way (docs/kernels.md).
 constexpr int64_t kPanelBlockBytes = 24 << 10;
 
+constexpr int64_t kCacheLine = 64;
+
 // Groups of K in a cache block are a multiple of this: whole steps of every form.
 constexpr int64_t kGroupsOfSteps = 8;
 
@@ -17,6 +19,10 @@ constexpr int64_t kMultiplyAddsPerThread = 1 << 17;
 
 // Fewer activations are packed sooner than a second thread could be told to help (about 10 us).
 constexpr int64_t kMinPackedElems = 1 << 15;
+
+// Spans are packed together as long as they fit into L2: between two lots of them threads wait for
+// one another, which small layers feel.
+constexpr int64_t kPackedTogetherBytes = 2 << 20;
 
 // What a row of A takes in memory: kept values (two 4-bit ones a byte), metadata, group scales.
 int64_t row_bytes(const SparseOperand& a, int64_t k) {
@@ -119,6 +125,13 @@ int64_t few_tokens(const CpuConfig& row_dot, const CpuConfig& many) {
   return many.kernel == CpuKernel::kDensePanel ? std::min(tokens, kBeforeDense) : tokens;
 }
 
+// How many spans of tile_n tokens are packed together, at least one.
+int64_t spans_together(int64_t span_bytes, int64_t n, int64_t tile_n) {
+  if (span_bytes == 0 || tile_n == 0) return 1;
+  return std::clamp<int64_t>(kPackedTogetherBytes / span_bytes, 1,
+                             std::max<int64_t>(ceil_div(n, tile_n), 1));
+}
+
 }  // namespace
 
 Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const CpuConfig> configs) {
@@ -149,12 +162,16 @@ Plan make_plan(const Problem& problem, const CpuProps& props, std::span<const Cp
     }
   }
   plan.num_tasks = ceil_div(problem.m, plan.tile_m);
+  const int64_t span_bytes = round_up(plan.workspace_bytes, kCacheLine);
+  plan.num_spans = spans_together(span_bytes, problem.n, plan.tile_n);
+  plan.workspace_bytes = plan.num_spans * span_bytes;
   plan.a_bytes = problem.m * row_bytes(problem.a, problem.k);
   plan.multiply_adds = problem.m * problem.n * kept;
   const int64_t useful_threads = ceil_div(plan.multiply_adds, kMultiplyAddsPerThread);
-  plan.num_threads = static_cast<int>(
-      std::clamp<int64_t>(std::min(useful_threads, plan.num_tasks), 1, max_threads));
-  plan.num_pack_threads = plan.tile_n * padded_k < kMinPackedElems ? 1 : plan.num_threads;
+  plan.num_threads = static_cast<int>(std::clamp<int64_t>(
+      std::min(useful_threads, plan.num_spans * plan.num_tasks), 1, max_threads));
+  const int64_t packed_elems = plan.num_spans * plan.tile_n * padded_k;
+  plan.num_pack_threads = packed_elems < kMinPackedElems ? 1 : plan.num_threads;
   return plan;
 }
 

@@ -1,6 +1,7 @@
 #include "cpu/launch.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <span>
@@ -16,7 +17,7 @@ namespace {
 constexpr std::align_val_t kCacheLine{64};
 
 struct AlignedDelete {
-  void operator()(void* pointer) const { ::operator delete(pointer, kCacheLine); }
+  void operator()(std::byte* pointer) const { ::operator delete(pointer, kCacheLine); }
 };
 
 std::span<const KernelRow> kernels_of(Isa isa, DType activations) {
@@ -55,21 +56,31 @@ Status launch(const Problem& problem, const Plan& plan) {
     return Status::unsupported("no CPU kernel for " + std::string(name_of(problem.a.dtype)) +
                                " times " + std::string(name_of(problem.b.dtype)));
   }
-  const std::unique_ptr<void, AlignedDelete> packed(
-      ::operator new(static_cast<size_t>(plan.workspace_bytes), kCacheLine, std::nothrow));
+  const std::unique_ptr<std::byte, AlignedDelete> packed(static_cast<std::byte*>(
+      ::operator new(static_cast<size_t>(plan.workspace_bytes), kCacheLine, std::nothrow)));
   if (packed == nullptr) {
     return Status::out_of_memory(std::to_string(plan.workspace_bytes) +
                                  " bytes for packed activations could not be had");
   }
   prefer_huge_pages_for(problem);
-  for (int64_t n = 0; n < problem.n; n += plan.tile_n) {
-    const TokenSpan tokens{n, std::min(plan.tile_n, problem.n - n)};
-    parallel_for(kernel->num_pack_tasks(problem, plan, tokens), plan.num_pack_threads,
-                 [&](int64_t task) { kernel->pack(problem, plan, tokens, task, packed.get()); });
-    parallel_for(plan.num_tasks, plan.num_threads, [&](int64_t task) {
-      const int64_t m = task * plan.tile_m;
-      kernel->multiply(problem, plan, tokens, m, std::min(plan.tile_m, problem.m - m),
-                       packed.get());
+  const int64_t span_bytes = plan.workspace_bytes / plan.num_spans;
+  const auto span_of = [&](int64_t n) {
+    return TokenSpan{n, std::min(plan.tile_n, problem.n - n)};
+  };
+  for (int64_t begin = 0; begin < problem.n; begin += plan.num_spans * plan.tile_n) {
+    const int64_t spans = std::min(plan.num_spans, ceil_div(problem.n - begin, plan.tile_n));
+    const int64_t pack_tasks = kernel->num_pack_tasks(problem, plan, span_of(begin));
+    parallel_for(spans * pack_tasks, plan.num_pack_threads, [&](int64_t task) {
+      const int64_t span = task / pack_tasks;
+      const TokenSpan tokens = span_of(begin + span * plan.tile_n);
+      if (task % pack_tasks >= kernel->num_pack_tasks(problem, plan, tokens)) return;
+      kernel->pack(problem, plan, tokens, task % pack_tasks, packed.get() + span * span_bytes);
+    });
+    parallel_for(spans * plan.num_tasks, plan.num_threads, [&](int64_t task) {
+      const int64_t span = task / plan.num_tasks;
+      const int64_t m = task % plan.num_tasks * plan.tile_m;
+      kernel->multiply(problem, plan, span_of(begin + span * plan.tile_n), m,
+                       std::min(plan.tile_m, problem.m - m), packed.get() + span * span_bytes);
     });
   }
   return Status::ok();

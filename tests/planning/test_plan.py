@@ -78,7 +78,19 @@ def test_many_tokens_are_cut_into_blocks_that_fit_the_cache(
     padded_groups = -(-k // 4) + 7
     panels = plan.tile_n // width
     packed = panels * padded_groups * plan.panel_vectors * group_bytes
-    assert packed * (padded_groups - 7) // padded_groups <= plan.workspace_bytes <= packed
+    of_span = plan.workspace_bytes // plan.num_spans
+    assert packed * (padded_groups - 7) // padded_groups <= of_span <= packed
+
+
+@pytest.mark.parametrize("n", [1, 17, 257, 1500, 5000])
+@pytest.mark.parametrize("k", [8, 384, 4096, 20000])
+def test_spans_are_packed_together_as_long_as_they_fit_the_cache(n: int, k: int) -> None:
+    dtype, pattern = _C.DType.float32, _C.Pattern.k2of4
+    plan = _C.plan(384, n, k, dtype, dtype, pattern, dtype, _C.Isa.avx2, 2)
+    of_span, rest = divmod(plan.workspace_bytes, plan.num_spans)
+    spans = -(-n // plan.tile_n)
+    assert rest == 0
+    assert plan.num_spans == max(1, min(spans, (2 << 20) // of_span))
 
 
 @pytest.mark.parametrize("n", [17, 250, 257, 1000])
@@ -93,7 +105,7 @@ def test_many_tokens_of_int8_are_cut_into_blocks_of_four(n: int, k: int) -> None
     assert spans == -(-n // 256)  # no more than needed
     assert plan.tile_n * spans - n < 4 * spans
     assert plan.tile_m % 8 == 0
-    assert plan.workspace_bytes == plan.tile_n * -(-k // 128) * 128
+    assert plan.workspace_bytes == plan.num_spans * plan.tile_n * -(-k // 128) * 128
 
 
 @pytest.mark.parametrize(
@@ -155,7 +167,7 @@ def test_panels_of_expanded_rows_are_of_one_width(n: int, k: int) -> None:
     assert (plan.tile_n - -(-n // spans)) // 16 < panels  # less than a vector a panel is idle
     assert plan.tile_m % 16 == 0
     assert plan.k_tile == 4096
-    assert plan.workspace_bytes == plan.tile_n * -(-k // 64) * 64
+    assert plan.workspace_bytes == plan.num_spans * plan.tile_n * -(-k // 64) * 64
 
 
 def test_tasks_are_of_one_size_for_every_thread() -> None:
