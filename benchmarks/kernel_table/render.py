@@ -195,7 +195,7 @@ def with_table(docs: str, document: Document) -> str:
 def slots_of_stage(row: Mapping[str, Any], kernel: Mapping[str, Any]) -> int:
     """Issue slots of a warp for a stage, on sm_80, or on sm_89 for types that begin there."""
     code = row.get("sm_80") or row["sm_89"]
-    warps = kernel["warps_m"] * kernel["warps_n"]
+    warps = kernel["warps_m"] * kernel["warps_n"] * kernel["warps_k"]
     stages: float = code["loop_mmas"] * warps / row["stage"]["mmas"]
     return round(float(code["loop_instructions"]) / stages)
 

@@ -200,7 +200,8 @@ py::list kernel_rows() {
     row["warps_m"] = tile.warps_m;
     row["warps_n"] = tile.warps_n;
     row["num_stages"] = tile.num_stages;
-    row["stage_k"] = traits_of(kernel.multiply).stage_k;
+    row["warps_k"] = tile.warps_k;
+    row["stage_k"] = stage_k_of(kernel);
     row["num_threads"] = tile.num_threads();
     row["ctas_per_sm"] = tile.ctas_per_sm;
     row["shared_bytes"] = kernel.shared_bytes;
@@ -220,8 +221,7 @@ void bind_kernel(py::class_<CudaPlan>* plan) {
       .def_property_readonly("b_load", [](const CudaPlan& p) { return name_of(p.kernel->b_load); })
       .def_property_readonly("tile_m", [](const CudaPlan& p) { return p.kernel->config->tile.m; })
       .def_property_readonly("tile_n", [](const CudaPlan& p) { return p.kernel->config->tile.n; })
-      .def_property_readonly(
-          "k_tile", [](const CudaPlan& p) { return traits_of(p.kernel->multiply).stage_k; })
+      .def_property_readonly("k_tile", [](const CudaPlan& p) { return stage_k_of(*p.kernel); })
       .def_property_readonly("num_stages",
                              [](const CudaPlan& p) { return p.kernel->config->tile.num_stages; })
       .def_property_readonly("num_threads",

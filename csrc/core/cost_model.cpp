@@ -33,6 +33,7 @@ constexpr double kSumBytes = 4;
 struct Stage {
   double a_bytes;
   double b_bytes;
+  double l2_bytes;  // of both, what is read
   double mma_clocks;
   double issue_clocks;
   double shared_clocks;
@@ -61,17 +62,21 @@ double estimated_slots(const CudaKernel& kernel, const MultiplyTraits& traits, c
 }
 
 Stage stage_of(const CudaKernel& kernel, const MultiplyTraits& traits, const DeviceRates& rates,
-               int group_size) {
+               const Problem& problem) {
   const CudaTile& tile = kernel.config->tile;
-  const double warps = tile.warps_m * tile.warps_n;
+  const double warps = tile.num_warps();
+  const double slices = tile.warps_k;
   const double busy_sub_cores = std::min(warps, kSubCores);
   const double strip_bytes =
-      stage_strip_bytes(traits) + stage_strip_scale_bytes(traits, group_size);
+      stage_strip_bytes(traits) + stage_strip_scale_bytes(traits, problem.a.group_size);
   const double mmas =
-      static_cast<double>(tile.m) / kStripRows * tile.n / kOctet * mmas_per_stage(traits);
+      static_cast<double>(tile.m) / kStripRows * tile.n / kOctet * mmas_per_stage(traits) * slices;
   Stage stage;
-  stage.a_bytes = tile.m / kStripRows * strip_bytes;
-  stage.b_bytes = tile.n * kPanelBytes * traits.b_panels;
+  stage.a_bytes = tile.m / kStripRows * strip_bytes * slices;
+  stage.b_bytes = tile.n * kPanelBytes * traits.b_panels * slices;
+  const bool skips = kernel.b_load == BLoad::kAny || tile.skips_missing_columns();
+  const double columns = skips ? static_cast<double>(std::min<int64_t>(problem.n, tile.n)) : tile.n;
+  stage.l2_bytes = stage.a_bytes + stage.b_bytes * columns / tile.n;
   const double reads = stage.a_bytes * tile.warps_n + stage.b_bytes * tile.warps_m;
   const double slots =
       kernel.slots_per_stage > 0 ? kernel.slots_per_stage : estimated_slots(kernel, traits, stage);
@@ -109,7 +114,8 @@ double dram_bytes(const Problem& problem, const CudaProps& props, const CudaTile
                   const MultiplyTraits& traits, const Stage& stage, int64_t ctas_at_once) {
   const int64_t tiles_m = ceil_div(problem.m, tile.m);
   const int64_t tiles_n = ceil_div(problem.n, tile.n);
-  const double stages = static_cast<double>(ceil_div(problem.k, traits.stage_k));
+  const double stages =
+      static_cast<double>(ceil_div(problem.k, int64_t{traits.stage_k} * tile.warps_k));
   const double l2 = kL2ShareForReuse * static_cast<double>(props.l2_bytes);
   const double columns = static_cast<double>(problem.n);
   const double a = static_cast<double>(ceil_div(problem.m, kStripRows)) * stage.a_bytes *
@@ -147,8 +153,8 @@ double fix_up_us(const Schedule& schedule, const CudaTile& tile, const DeviceRat
       run % schedule.num_k_tiles == 0 && schedule.num_shared_steps() % schedule.num_ctas == 0;
   if (is_whole) return 0;
   const double pieces = static_cast<double>(ceil_div(schedule.num_k_tiles, run)) + 1;
-  return fix_up_us(kSumBytes * tile.m * tile.n, pieces, static_cast<double>(schedule.num_ctas),
-                   rates, sm_count);
+  return fix_up_us(kSumBytes * tile.m * tile.n * tile.warps_k, pieces,
+                   static_cast<double>(schedule.num_ctas), rates, sm_count);
 }
 
 // The usual dense product: its operands read once, its products at the rate that libraries reach,
@@ -189,7 +195,8 @@ double dense_us(const Problem& problem, const MultiplyTraits& traits, const Devi
 double epilogue_us(const Problem& problem, const CudaTile& tile, const DeviceRates& rates) {
   constexpr double kFloatBytes = 4;
   const double elems = static_cast<double>(tile.m) * tile.n;
-  const double clocks = kEpilogueLatencyClocks + 2 * elems * kFloatBytes / kSharedBytesPerClock +
+  const double clocks = kEpilogueLatencyClocks +
+                        2 * elems * tile.warps_k * kFloatBytes / kSharedBytesPerClock +
                         elems * bytes_of(problem.d.dtype) / kSmPortBytesPerClock;
   return clocks / rates.clocks_per_us;
 }
@@ -215,7 +222,7 @@ double set_main_loop(const Load& load, const DeviceRates& rates, CudaCost* cost)
   // A CTA alone takes a stage no sooner than one thing after another.
   const double issue_clocks =
       std::max(load.stage.issue_clocks, kStageLatencyClocks / load.resident);
-  const double l2_bytes = load.steps * load.stage.fill_bytes();
+  const double l2_bytes = load.steps * load.stage.l2_bytes;
   const double l2_rate = rates.l2_bytes_per_clock * load.sm_count * rates.clocks_per_us;
   const double port_rate = kSmPortBytesPerClock * rates.clocks_per_us;
   const double dram_rate = rates.dram_bytes_per_us * kDramEfficiency;
@@ -267,7 +274,7 @@ CudaCost cost_of(const Problem& problem, const CudaProps& props, const CudaKerne
   if (schedule.num_ctas == 0) return cost;
 
   Load load;
-  load.stage = stage_of(kernel, traits, rates, problem.a.group_size);
+  load.stage = stage_of(kernel, traits, rates, problem);
   load.busiest = busiest_sm(schedule, sm_count);
   load.steps = static_cast<double>(schedule.num_tiles * schedule.num_k_tiles);
   load.sm_count = static_cast<double>(sm_count);

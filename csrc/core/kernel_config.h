@@ -81,17 +81,24 @@ constexpr const CpuConfig* find_config(std::span<const CpuConfig> configs, CpuKe
   return nullptr;
 }
 
-// How a CUDA kernel cuts its work. K of a stage follows from the operands' types (core/multiply.h).
+// How a CUDA kernel cuts its work. K of a stage follows from the operands' types (core/multiply.h):
+// `warps_k` times their stage_k, as so many warps share a part of the tile and each has its own
+// slice of K (sliced K); their sums are added in the epilogue.
 struct CudaTile {
   int m, n;              // of a CTA: rows of A, columns of B
   int warps_m, warps_n;  // how the warps share the CTA's tile
   int num_stages;        // of the ring in shared memory
   int ctas_per_sm;       // whose registers an SM must be able to hold
+  int warps_k = 1;
 
   static constexpr int kLanesPerWarp = 32;
-  constexpr int num_threads() const { return warps_m * warps_n * kLanesPerWarp; }
+  constexpr int num_warps() const { return warps_m * warps_n * warps_k; }
+  constexpr int num_threads() const { return num_warps() * kLanesPerWarp; }
   constexpr int warp_m() const { return m / warps_m; }
   constexpr int warp_n() const { return n / warps_n; }
+  // Whether each column of B has threads of its own that copy it: those past N are not read.
+  constexpr bool skips_missing_columns() const { return n * kLanesPerColumn <= num_threads(); }
+  static constexpr int kLanesPerColumn = 4;  // at least: of 16 bytes of K each
 };
 
 struct CudaConfig {
@@ -128,6 +135,11 @@ struct CudaKernel {
 };
 
 inline constexpr int kNoEnd = 1000;
+
+// Logical elements of K in a stage.
+constexpr int stage_k_of(const CudaKernel& kernel) {
+  return traits_of(kernel.multiply).stage_k * kernel.config->tile.warps_k;
+}
 
 // On other devices there is nothing in the kernel.
 constexpr bool runs_on(const CudaKernel& kernel, int capability) {

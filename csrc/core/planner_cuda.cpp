@@ -20,7 +20,7 @@ Schedule tiles_of(const Problem& problem, const CudaKernel& kernel, CudaPlan* pl
   plan->tiles_n = is_empty ? 0 : ceil_div(problem.n, tile.n);
   Schedule schedule;
   schedule.num_tiles = plan->tiles_m * plan->tiles_n * problem.batch;
-  schedule.num_k_tiles = ceil_div(problem.k, traits_of(kernel.multiply).stage_k);
+  schedule.num_k_tiles = ceil_div(problem.k, stage_k_of(kernel));
   schedule.num_whole_tiles = schedule.num_tiles;
   return schedule;
 }
@@ -71,11 +71,11 @@ void finish(const Problem& problem, const CudaProps& props, CudaPlan* plan) {
   const int64_t strip_bytes =
       stage_strip_bytes(traits) + stage_strip_scale_bytes(traits, problem.a.group_size);
   plan->num_counters = schedule.num_shared_tiles();
-  plan->workspace_bytes = plan->num_counters == 0
-                              ? 0
-                              : kPartialsPerCta * schedule.num_ctas * tile.m * tile.n * kSumBytes;
-  plan->a_bytes = ceil_div(problem.m, kStripRows) * schedule.num_k_tiles * strip_bytes *
-                  (problem.a.is_batched ? problem.batch : 1);
+  plan->workspace_bytes = plan->num_counters == 0 ? 0
+                                                  : kPartialsPerCta * schedule.num_ctas * tile.m *
+                                                        tile.n * tile.warps_k * kSumBytes;
+  plan->a_bytes = ceil_div(problem.m, kStripRows) * ceil_div(problem.k, traits.stage_k) *
+                  strip_bytes * (problem.a.is_batched ? problem.batch : 1);
   // A place of 4:8 is a pair of elements.
   const int64_t elems = problem.a.pattern == Pattern::k4of8 ? 2 : 1;
   plan->multiply_adds =
@@ -108,6 +108,12 @@ bool loads(const CudaKernel& kernel, BLoad b_load) {
   return kernel.b_load == BLoad::kAny || b_load == BLoad::kAligned;
 }
 
+// What the main loops move through L2 and shared memory, one after the other.
+double traffic_us(const CudaCost& cost) {
+  return cost.main_loop_us[static_cast<int>(CudaBound::kL2)] +
+         cost.main_loop_us[static_cast<int>(CudaBound::kShared)];
+}
+
 // The estimate does not tell nearly equal ones apart: of those the first becomes one that moves the
 // fewest bytes, in the kernel for aligned rows, with the work spread over most SMs.
 void prefer_light(std::vector<CudaPlan>* sorted) {
@@ -119,8 +125,8 @@ void prefer_light(std::vector<CudaPlan>* sorted) {
   const auto lightest =
       std::min_element(sorted->begin(), end, [](const CudaPlan& a, const CudaPlan& b) {
         const auto key = [](const CudaPlan& p) {
-          return std::tuple(p.kernel->b_load, p.cost.main_loop_us[static_cast<int>(CudaBound::kL2)],
-                            p.cost.wave_quantisation, p.workspace_bytes, p.cost.total_us);
+          return std::tuple(p.kernel->b_load, traffic_us(p.cost), p.cost.wave_quantisation,
+                            p.workspace_bytes, p.cost.total_us);
         };
         return key(a) < key(b);
       });

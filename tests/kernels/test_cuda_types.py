@@ -210,7 +210,7 @@ def test_every_row_of_the_table(device: Library, row: dict[str, Any]) -> None:
     """Whole tiles and shared ones; K of less than a stage, of all stages of a ring and of more."""
     types = TYPES[row["multiply"]]
     per_16_bytes = 128 // BITS.get(types.b, 8)
-    deep = 16 * 4 * (row["num_stages"] + 2)
+    deep = 16 * 4 * row["warps_k"] * (row["num_stages"] + 2)
     for m, n, k in (
         (row["tile_m"] + 3, row["tile_n"] + 1, 3),
         (7, row["tile_n"] - 1, 64),
@@ -224,6 +224,29 @@ def test_every_row_of_the_table(device: Library, row: dict[str, Any]) -> None:
         for num_ctas in (2, 3):
             with forced(row["index"], num_ctas, 0):
                 check(device, types, m, n, k)
+
+
+SLICED = [row for row in rows_on_this_device() if row["warps_k"] > 1]
+
+
+@pytest.mark.parametrize("row", SLICED, ids=row_id)
+def test_a_last_stage_with_fewer_slices(device: Library, row: dict[str, Any]) -> None:
+    """Warps whose slice of K does not exist add nothing, whatever the others' weights are."""
+    types, slice_k = TYPES[row["multiply"]], row["stage_k"] // row["warps_k"]
+    m, n = row["tile_m"] + 3, row["tile_n"]
+    for slices in range(1, row["warps_k"] + 1):
+        k = row["stage_k"] + slices * slice_k - 32
+        with forced(row["index"]):
+            check(device, types, m, n, k)
+            check(device, types, m, n, k, group_size=32 if types.is_weight_only else None)
+        if row["multiply"] not in ("f16", "bf16"):
+            continue
+        w = np.zeros((m, k), DTYPES[types.a])
+        w[:, row["stage_k"]] = np.inf  # in the first slice of the last stage
+        x = np.ones((n, k), DTYPES[types.b])
+        with forced(row["index"]):
+            y = device.get(sg.linear(device.put(x), put_matrix(device, reference.compress(w))))
+        assert np.isposinf(y.astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("b_load", ["aligned", "any"])

@@ -88,13 +88,15 @@ def test_a_stage_of_the_main_loop(
 DECODE_ROWS = [row for row in rows() if row["tile_n"] <= 16 and row["b_load"] == "aligned"]
 
 
+@pytest.mark.parametrize("is_one_token", [True, False], ids=["one token", "a full tile"])
 @pytest.mark.parametrize("row", DECODE_ROWS, ids=document.name_of)
 def test_decode_reads_weights_and_metadata_exactly_once(
-    row: dict[str, Any], emulator: EmulatedDevice, tmp_path: Path
+    row: dict[str, Any], is_one_token: bool, emulator: EmulatedDevice, tmp_path: Path
 ) -> None:
-    """Of a whole launch, at most 1.02x canonical storage; x once for each row of tiles; D once."""
+    """Of a whole launch, at most 1.02x canonical storage; the tokens that there are once for each
+    row of tiles; D once."""
     types, tiles = TYPES[row["multiply"]], 3
-    m, n, k = tiles * row["tile_m"], row["tile_n"], 7 * row["stage_k"]
+    m, n, k = tiles * row["tile_m"], 1 if is_one_token else row["tile_n"], 7 * row["stage_k"]
     rng = np.random.default_rng(0)
     c = reference.compress(sparse(rng, types, m, k), pattern=types.pattern)
     library = LIBRARIES["torch"]

@@ -76,6 +76,7 @@ def test_every_type_has_plans_of_kernels_that_fit(props: _C.CudaProps, types: st
 def test_every_candidate_is_a_schedule_with_a_finite_cost(
     props: _C.CudaProps, m: int, n: int, k: int
 ) -> None:
+    kernels = _C.cuda_kernels()
     for one in candidates(props, m, n, k):
         assert one.num_tiles == -(-m // one.tile_m) * -(-n // one.tile_n)
         assert one.num_k_tiles == -(-k // one.k_tile)
@@ -85,7 +86,8 @@ def test_every_candidate_is_a_schedule_with_a_finite_cost(
         shared = one.num_tiles - one.num_whole_tiles
         # A run long enough to be worth the partial sums; two slots for each CTA.
         assert is_whole or shared * one.num_k_tiles >= 4 * one.num_ctas
-        slots = 0 if is_whole else 2 * one.num_ctas * one.tile_m * one.tile_n * 4
+        sums = one.tile_m * one.tile_n * kernels[one.row]["warps_k"]
+        slots = 0 if is_whole else 2 * one.num_ctas * sums * 4
         assert (one.workspace_bytes, one.num_counters) == (slots, shared)
         kinds = {0: "split", one.num_tiles: "whole"}
         assert one.schedule == kinds.get(one.num_whole_tiles, "stream-k")
@@ -135,7 +137,7 @@ def test_plans_repeat() -> None:
         (A100, 4096, 256, 4096),
         (A100, 8192, 4096, 8192),
         (H100, 4096, 16, 4096),
-        (H100, 1024, 1, 8192),
+        (H100, 4096, 1, 8192),
         (H100, 4096, 64, 14336),
         (RTX_4090, 8192, 2048, 8192),
         (RTX_3090, 8192, 2048, 8192),
@@ -254,6 +256,19 @@ def test_no_layer_of_llama_3_or_qwen_is_predicted_to_lose_to_dense(
         assert chosen.predicted_us <= chosen.dense_us, (n, chosen.kernel, chosen.schedule)
 
 
+@pytest.mark.parametrize("types", ["f16", "bf16"])
+@pytest.mark.parametrize("tokens", [1, 4, 8, 16])
+@pytest.mark.parametrize(
+    ("m", "k", "gain"),
+    [(4096, 4096, 1.4), (14336, 4096, 1.6), (4096, 14336, 1.6), (28672, 8192, 1.6)],
+)
+def test_few_tokens_are_predicted_to_gain(
+    m: int, k: int, gain: float, tokens: int, types: str
+) -> None:
+    found = plan(H100, m, tokens, k, types)
+    assert found.dense_us >= gain * found.predicted_us
+
+
 def test_a_plan_that_would_lose_says_so() -> None:
     text = str(plans._cuda_plan(problem(64, 4096, 64), H100))
     found = plan(H100, 64, 4096, 64)
@@ -264,11 +279,11 @@ def test_a_plan_that_would_lose_says_so() -> None:
 
 
 def test_a_plan_prints() -> None:
-    shown = plans._cuda_plan(problem(4096, 16, 4096), H100)
+    shown = plans._cuda_plan(problem(4096, 32, 4096), H100)
     assert isinstance(shown, sg.Plan)
-    assert shown.multiply_adds == 4096 * 16 * 2048
+    assert shown.multiply_adds == 4096 * 32 * 2048
     lines = str(shown).splitlines()
-    assert lines[0] == "D[4096,16] = A[4096,4096] @ B[4096,16] on cuda (NVIDIA H100 80GB HBM3)"
+    assert lines[0] == "D[4096,32] = A[4096,4096] @ B[4096,32] on cuda (NVIDIA H100 80GB HBM3)"
     assert shown.why in lines[1]
     text = "\n".join(lines)
     assert f"{shown.num_ctas} CTA(s) of {shown.num_threads} threads, " in text

@@ -26,10 +26,10 @@
 
 namespace sparse_gemm::cuda {
 
-// Group scales of a strip in a stage, those of its packed tile.
+// Group scales of a slice of a strip, those of its packed tile.
 struct GroupScales {
   uint32_t smem;    // an address in the shared window
-  int strip_bytes;  // 0: there are none
+  int slice_bytes;  // 0: there are none
   bool need_cast;   // they are of the other 16-bit type, not of B's
 };
 
@@ -40,8 +40,8 @@ __device__ __forceinline__ uint4 scaled(const uint4& a, const GroupScales& scale
   constexpr uint32_t kOnes = both(kTo == DType::kFloat16 ? 0x3c00 : 0x3f80);
   constexpr int kGroupBytes = 2 * format::kPackedTileRows;
   constexpr int kLeastGroups = 4;  // of 32 elements: each step has its own
-  const bool has_scales = scales.strip_bytes != 0;
-  const int group = kStep * scales.strip_bytes / (kLeastGroups * kGroupBytes);
+  const bool has_scales = scales.slice_bytes != 0;
+  const int group = kStep * scales.slice_bytes / (kLeastGroups * kGroupBytes);
   const int offset = group * kGroupBytes + lane / format::kLanesPerQuad * format::kPackedWordBytes;
   uint32_t rows = ptx::ld_shared_u32_if(has_scales, scales.smem + offset, kOnes);
   if (has_scales && scales.need_cast) rows = cast_pair<kTo>(rows);

@@ -20,21 +20,24 @@ namespace sparse_gemm::cuda {
 template <CudaTile kTile, Multiply kMultiply, BLoad kBLoad>
 class StageLoader {
   using Layout = StageLayout<kTile, kMultiply>;
-  using Values = StripLoader<kTile, Layout::kStripValuesBytes>;
-  using Metadata = StripLoader<kTile, Layout::kStripMetadataBytes>;
+  using Values = StripLoader<kTile, Layout::kSliceValuesBytes, Missing::kZeros>;
+  using Metadata = StripLoader<kTile, Layout::kSliceMetadataBytes, Missing::kAnother>;
   using Scales = std::conditional_t<Layout::kTraits.weight_only, ScalesLoader<kTile, kMultiply>,
                                     NoScalesLoader>;
   static constexpr bool kIsAligned = kBLoad == BLoad::kAligned;
   using B = std::conditional_t<kIsAligned, AlignedBLoader<kTile, kMultiply>,
                                AnyBLoader<kTile, kMultiply>>;
+  static_assert(kIsAligned || kTile.warps_k == 1, "other ways know no ragged stage");
 
  public:
   // Copies of a thread in a stage, as `copy` counts them.
   static constexpr int kCopies = B::kCopies + Values::kCopies + Metadata::kCopies + Scales::kCopies;
 
   __device__ StageLoader(const GemmParams& params, const Piece& piece, char* smem, int thread)
-      : StageLoader(params, piece, StripRange(params.problem, params.work, piece, Layout::kStrips),
-                    smem, ptx::shared_address(smem), thread) {}
+      : StageLoader(
+            params, piece,
+            StripRange(params.problem, piece, Layout::kStrips, num_slices(params), Layout::kSlices),
+            smem, ptx::shared_address(smem), thread) {}
 
   // How many stages are left to load but a last, ragged one: one that K does not fill, where the
   // way that B is loaded makes a difference of it.
@@ -63,7 +66,7 @@ class StageLoader {
   // The ragged stage, which comes after all full ones. Before any other.
   __device__ __forceinline__ void load_ragged(int stage_offset) const {
     if constexpr (kIsAligned) {
-      load_a(num_full_, stage_offset);
+      load_ragged_a(stage_offset);
       b_.copy_ragged(problem_, num_full_, stage_offset);
     }
   }
@@ -105,6 +108,25 @@ class StageLoader {
     const int64_t full_end =
         kIsAligned ? min(Layout::b_bytes(problem.k) / Layout::kColumnBytes, k_end) : k_end;
     return static_cast<int>(full_end - piece.k_begin);
+  }
+
+  // Of K.
+  __device__ static int64_t num_slices(const GemmParams& params) {
+    return Layout::kSlices == 1 ? params.work.num_k_tiles
+                                : ceil_div(params.problem.k, int64_t{Layout::kTraits.stage_k});
+  }
+
+  __device__ __forceinline__ void load_ragged_a(int stage_offset) const {
+    if constexpr (Layout::kSlices == 1) {
+      load_a(num_full_, stage_offset);
+    } else {
+      const int64_t all = ceil_div(problem_.k, int64_t{Layout::kTraits.stage_k});
+      const int slices = static_cast<int>((all - 1) % Layout::kSlices) + 1;
+      const int thread = ptx::mov_u32_tid_x();
+      values_.copy_ragged(slices, thread, num_full_, stage_offset);
+      metadata_.copy_ragged(slices, thread, num_full_, stage_offset);
+      scales_.copy_ragged(slices, thread, num_full_, stage_offset);
+    }
   }
 
   __device__ __forceinline__ void load_a(int ahead, int stage_offset) const {

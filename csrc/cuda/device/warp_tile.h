@@ -1,4 +1,5 @@
-// A warp's share of the tile: fragments from shared memory, mma.sp, accumulators.
+// A warp's share of the tile: fragments from shared memory, mma.sp, accumulators. Warps that share
+// a part of the tile (CudaTile::warps_k) each have a slice of K in every stage.
 //
 // The mmas of a stage are cut into units: one step along K by 8 columns of B by all of the warp's
 // strips. What a unit reads is loaded from shared memory kAhead units before it is multiplied, also
@@ -22,7 +23,7 @@ inline constexpr int kMmaN = 8;
 
 // Group scales as the warps read them.
 struct GroupScaleFormat {
-  int strip_bytes;  // that a strip has of a stage; 0: there are none
+  int slice_bytes;  // that a strip has of a slice; 0: there are none
   bool need_cast;   // to B's type
 };
 
@@ -40,6 +41,7 @@ class WarpTile {
 
   int m_begin;  // in the CTA's tile
   int n_begin;
+  int slice;  // of K
   int lane;
   Accumulator<kMultiply> accumulator[kMmasM][kMmasN];
 
@@ -48,13 +50,17 @@ class WarpTile {
     place(thread);
     const int row = n_begin + lane % kMmaN;
     const int chunk = A::template b_chunk<0>(lane / kMmaN % A::kBMatrices);
-    b_address_ = smem_address + Layout::kB + swizzled_offset(row, chunk);
+    constexpr int kSliceBytes = Layout::kTraits.b_panels * Layout::kPanelBytes;
+    b_address_ = smem_address + Layout::kB + slice * kSliceBytes + swizzled_offset(row, chunk);
   }
 
   // Where the thread's share of the tile lies: said once more after the main loop, it takes no
   // registers in it.
   __device__ __forceinline__ void place(int thread) {
-    const int warp = thread / CudaTile::kLanesPerWarp;
+    constexpr int kWarpsOfSlice = kTile.warps_m * kTile.warps_n;
+    const int warp_of_cta = thread / CudaTile::kLanesPerWarp;
+    slice = kTile.warps_k == 1 ? 0 : warp_of_cta / kWarpsOfSlice;
+    const int warp = warp_of_cta - slice * kWarpsOfSlice;
     m_begin = warp / kTile.warps_n * kTile.warp_m();
     n_begin = warp % kTile.warps_n * kTile.warp_n();
     lane = thread % CudaTile::kLanesPerWarp;
@@ -124,13 +130,14 @@ class WarpTile {
 #pragma unroll
     for (int i = 0; i < kMmasM; ++i) {
       const int strip = m_begin / format::kPackedTileRows + i;
+      const int at = strip * Layout::kSlices + slice;
       const uint32_t values =
-          smem_address_ + stage + Layout::kValues + strip * Layout::kStripValuesBytes;
+          smem_address_ + stage + Layout::kValues + at * Layout::kSliceValuesBytes;
       const uint32_t metadata =
-          smem_address_ + stage + Layout::kMetadata + strip * Layout::kStripMetadataBytes;
-      const uint32_t scales = smem_address_ + stage + Layout::kScales + strip * scales_.strip_bytes;
+          smem_address_ + stage + Layout::kMetadata + at * Layout::kSliceMetadataBytes;
+      const uint32_t scales = smem_address_ + stage + Layout::kScales + at * scales_.slice_bytes;
       fragments_[i].template load<kStep>(
-          values, metadata, GroupScales{scales, scales_.strip_bytes, scales_.need_cast}, lane,
+          values, metadata, GroupScales{scales, scales_.slice_bytes, scales_.need_cast}, lane,
           a_[kStep % 2][i], e_[kStep % 2][i]);
     }
   }

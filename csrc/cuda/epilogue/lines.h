@@ -27,10 +27,14 @@ constexpr int line_pitch(int line_elems, bool along_m) {
   return static_cast<int>(round_up(line_offset(line_elems) + step, 2 * step)) - step;
 }
 
+// Of the tile's sums over one slice of K.
+constexpr int line_words(const CudaTile& tile) {
+  return std::max(tile.n * line_pitch(tile.m, true), tile.m * line_pitch(tile.n, false));
+}
+
 // Shared memory that store_tile needs.
 constexpr int line_bytes(const CudaTile& tile) {
-  return kWordBytes *
-         std::max(tile.n * line_pitch(tile.m, true), tile.m * line_pitch(tile.n, false));
+  return kWordBytes * tile.warps_k * line_words(tile);
 }
 
 }  // namespace sparse_gemm::cuda

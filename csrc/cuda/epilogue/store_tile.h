@@ -1,7 +1,8 @@
 // store_tile: a CTA's accumulators -> epilogue -> D.
 //
 // The accumulators cross shared memory (epilogue/lines.h), so that a warp works on whole lines of
-// D: its loads of gate and residual and its stores are then 16 bytes a lane, side by side. Lines
+// D: its loads of gate and residual and its stores are then 16 bytes a lane, side by side. Where
+// warps have shared K, that is where their sums meet, and are added in the order of K. Lines
 // run along the dimension of D that is contiguous: along M for linear (y is row-major, D = y.T),
 // along N for a row-major D.
 #pragma once
@@ -82,11 +83,12 @@ __device__ __forceinline__ void store_tile(const Problem& problem, const Piece& 
   constexpr CudaTile kTile = Warp::kTile;
   using T = Sum<Warp::kMultiply>;
   T* lines = reinterpret_cast<T*>(smem);
+  constexpr int kSliceWords = line_words(kTile);
   const bool along_m = problem.d.row_stride == 1;
   if (along_m) {
-    stage_accumulators<true>(warp_tile, lines);
+    stage_accumulators<true>(warp_tile, lines + warp_tile.slice * kSliceWords);
   } else {
-    stage_accumulators<false>(warp_tile, lines);
+    stage_accumulators<false>(warp_tile, lines + warp_tile.slice * kSliceWords);
   }
   __syncthreads();
 
@@ -108,7 +110,14 @@ __device__ __forceinline__ void store_tile(const Problem& problem, const Piece& 
     at.count = static_cast<int>(min(rest, int64_t{kSegmentElems}));
 
     T sum[kSegmentElems];
-    load_line(lines + line * pitch + line_offset(begin), sum);
+    const T* first = lines + line * pitch + line_offset(begin);
+    load_line(first, sum);
+#pragma unroll
+    for (int slice = 1; slice < kTile.warps_k; ++slice) {
+      T more[kSegmentElems];
+      load_line(first + slice * kSliceWords, more);
+      for_each_elem([&](int i) { sum[i] += more[i]; });
+    }
     finish_segment(problem, at, sum);
   }
 }
